@@ -1,0 +1,113 @@
+"""The ASGI application: finds the route, runs it, turns refusals into replies, reports the exchange."""
+
+import logging
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from longshore.http.errors import error_response
+from longshore.http.forwarded import TrustedProxies
+from longshore.http.request import Request
+from longshore.http.response import RawHeaders, Response, encode_headers
+from longshore.http.routing import Match, Route, Router
+from longshore.oci.errors import RegistryError, Unknown, Unsupported
+from longshore.telemetry.exchange import Exchange, Observer
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+
+class Application:
+    """One per worker process. ``lifespan`` brings up and tears down what the routes use."""
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        lifespan: AbstractAsyncContextManager[None],
+        *,
+        observers: Sequence[Observer] = (),
+        proxies: TrustedProxies | None = None,
+        headers: Mapping[str, str] | None = None,
+        prefix: str = "",
+        read_only: bool = False,
+        body_timeout: float = 60.0,
+    ) -> None:
+        """``headers`` go on every reply. ``prefix`` is a path below which everything lies.
+        ``body_timeout`` is how many seconds a request body may pause."""
+        self.router = Router(routes)
+        self.lifespan = lifespan
+        self.observers = tuple(observers)
+        self.proxies = proxies or TrustedProxies(())
+        self.headers: RawHeaders = encode_headers(headers or {})
+        self.prefix = prefix.rstrip("/")
+        self.read_only = read_only
+        self.body_timeout = body_timeout
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._exchange(scope, receive, send)
+
+    async def _exchange(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        began = time.perf_counter()
+        exchange = Exchange(secrets.token_hex(8), scope["method"], scope["path"])
+        self.proxies.apply(scope, exchange)
+        request = Request(scope, receive, exchange, self.body_timeout)
+        try:
+            response = await self._respond(request)
+            exchange.status = response.status
+            await response.send(request, send, self.headers)
+        finally:
+            exchange.seconds = time.perf_counter() - began
+            for observe in self.observers:
+                observe(exchange)
+
+    async def _respond(self, request: Request) -> Response:
+        exchange = request.exchange
+        try:
+            path = exchange.path
+            if self.prefix and path.startswith(self.prefix + "/"):
+                path = path[len(self.prefix) :]
+            match = self.router.match(exchange.method, path)
+            exchange.route = match.route.name
+            self._check_writable(match, exchange.method)
+            return await match(request)
+        except RegistryError as error:
+            exchange.reason, exchange.message = error.code, error.message
+            return error_response(error)
+        except Exception:
+            # The last line of defence: a fault of ours must become a reply, and the stack trace
+            # belongs in the log only.
+            logger.exception("request %s failed", exchange.request_id)
+            exchange.reason = Unknown.code
+            return error_response(
+                Unknown(
+                    f"the registry failed to answer; its log has the details under request id "
+                    f"{exchange.request_id}"
+                )
+            )
+
+    def _check_writable(self, match: Match, method: str) -> None:
+        if self.read_only and method in match.route.writes:
+            raise Unsupported(
+                "the registry is in read-only mode "
+                "(storage.maintenance.readonly.enabled): pulls work, changes wait"
+            )
+
+    async def _run_lifespan(self, receive: "Receive", send: "Send") -> None:
+        await receive()
+        try:
+            await self.lifespan.__aenter__()
+        except Exception as error:
+            logger.exception("the worker did not start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.lifespan.__aexit__(None, None, None)
+        await send({"type": "lifespan.shutdown.complete"})
