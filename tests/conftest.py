@@ -1,0 +1,30 @@
+"""Fixtures for every test: the event loop, its guard, and the real programs."""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+# A module before those that import it, or pytest cannot rewrite its assertions.
+pytest_plugins = [
+    "tests.services.programs",
+    "tests.services.processes",
+    "tests.services.certificates",
+    "tests.services.postgres",
+]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The server runs on asyncio only; so do its tests."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[BlockBuster | None]:
+    """A blocking call made by the package inside the event loop fails the test that made it."""
+    if request.node.get_closest_marker("anyio") is None:
+        yield None
+        return
+    with blockbuster_ctx("longshore") as guard:
+        yield guard
