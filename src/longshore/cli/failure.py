@@ -1,0 +1,26 @@
+"""How a failure looks to a person: one line, with the value that was wrong and what to do."""
+
+from longshore.client.errors import ClientError
+from longshore.oci.errors import RegistryError
+
+
+class CommandFailed(Exception):
+    """A command could not do what was asked; the message is the whole explanation."""
+
+
+def describe(error: BaseException) -> str:
+    """One line for any exception a command may end with.
+
+    Errors of a task group are shown by their first one. What nobody foresaw is named as such.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, OSError) and error.strerror:
+        named = f"{error.filename}: " if error.filename else ""
+        return f"{named}{error.strerror}"
+    if isinstance(error, RegistryError | ClientError | CommandFailed):
+        return " ".join(str(error).split())
+    return (
+        f"unexpected {type(error).__name__}: {' '.join(str(error).split())} "
+        "(this is a defect; 'longshore --debug ...' shows where)"
+    )

@@ -1,0 +1,126 @@
+"""The `longshore` command: one table of commands, each loaded only when it is called.
+
+Starting the server must not pay for the client's libraries, nor a client command for the
+server's. So the table below holds names, and a command's module is imported when its name was
+typed; `longshore --help` is written from the table alone.
+
+To add a command: write a module with a plain, typed function (its parameters become options by
+Typer's rules, its docstring becomes the help) or a `typer.Typer` application for a group of
+sub-commands, and add a row. A failure a person should read is any exception that
+`longshore.cli.failure.describe` knows: it is shown as one line and the exit code is 1.
+"""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import typer
+import typer.core
+
+import longshore
+from longshore.cli.failure import describe
+
+#: name -> (where it is, what it does in one line), in the order in which help shows them.
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "login": ("longshore.cli.login:command", "Log in to a registry and remember it."),
+    "logout": ("longshore.cli.logout:command", "Forget the login of a registry."),
+    "push": ("longshore.cli.push:command", "Send a local image to a registry."),
+    "pull": ("longshore.cli.pull:command", "Fetch an image into a directory or an archive."),
+    "copy": (
+        "longshore.cli.copy:command",
+        "Copy an image between registries, or to and from files.",
+    ),
+    "tag": ("longshore.cli.tag:command", "Give an image in a registry one more tag."),
+    "ls": ("longshore.cli.ls:command", "List repositories, or the tags of one."),
+    "inspect": ("longshore.cli.inspect:command", "Show what an image is made of."),
+    "digest": ("longshore.cli.digest:command", "Print the digest a reference stands for."),
+    "rm": ("longshore.cli.rm:command", "Remove a tag or an image from a registry."),
+}
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """A group whose commands come from COMMANDS and are imported when they are called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every name, without importing anything."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, imported now; None when there is no such command."""
+        return load(cmd_name) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands for `--help`."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As the base class does; the names it suggests for a misspelt one are ours."""
+        self.commands = dict.fromkeys(COMMANDS, typer.core.TyperCommand(None))
+        return super().resolve_command(ctx, args)
+
+
+def load(name: str) -> Any:
+    """Import one command of the table and make it callable from a command line."""
+    place, line = COMMANDS[name]
+    module, _, attribute = place.partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        command = typer.main.get_command(found)
+    else:
+        app = typer.Typer(
+            add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+        )
+        app.command(name)(found)
+        command = typer.main.get_command(app)
+    command.name = name
+    command.short_help = line
+    return command
+
+
+def application() -> Any:
+    """The whole command line, as a Typer group."""
+    app = typer.Typer(
+        cls=LazyGroup,
+        name="longshore",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    return typer.main.get_command(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"longshore {longshore.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-v", callback=_show_version, is_eager=True, help="Show it."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error was raised, for bug reports.")
+    ] = False,
+) -> None:
+    """A container registry, and a client for any registry."""
+    context.obj = {"debug": debug}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script. Exit codes: 0 done, 1 failed, 2 not understood, 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        application()(args=words, prog_name="longshore")
+    except Exception as error:
+        # The last door: nobody should meet a traceback.
+        if "--debug" in words[:1]:
+            raise
+        print(f"longshore: {describe(error)}", file=sys.stderr)
+        sys.exit(1)
