@@ -11,6 +11,9 @@ pytest_plugins = [
     "tests.services.processes",
     "tests.services.certificates",
     "tests.services.postgres",
+    "tests.services.registries",
+    "tests.services.images",
+    "tests.services.docker_engine",
 ]
 
 

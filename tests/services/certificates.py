@@ -36,7 +36,9 @@ class Authority:
             .add_extension(_usage(signs_certificates=True), critical=True)
             .sign(self._key, hashes.SHA256())
         )
-        self.certificate = directory / "ca.crt"
+        # Alone in its directory: skopeo and podman take whatever else is there for a client's.
+        self.certificate = directory / "trust" / "ca.crt"
+        self.certificate.parent.mkdir()
         self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, *names: str) -> KeyPair:

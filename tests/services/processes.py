@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 _RUNNING: list["Service"] = []
-_LOG_LINES = 60
+_LOG_LINES, _LINE_LENGTH = 60, 400
 
 
 def free_port() -> int:
@@ -33,8 +33,7 @@ def listening(port: int, host: str = "127.0.0.1") -> bool:
 class Service:
     """One running program: started by the constructor, ended by `stop`.
 
-    Its output goes to `log`; the last lines of every running service are added to the report of
-    a test that fails.
+    Its output goes to `log`; what it wrote there during a test that fails is in the report.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class Service:
     ) -> None:
         self.name = name
         self.log = log
+        self._seen = 0
         with log.open("ab") as sink:
             self.process = subprocess.Popen(
                 [str(part) for part in argv],
@@ -106,16 +106,29 @@ class Service:
             _RUNNING.remove(self)
 
     def tail(self, lines: int = _LOG_LINES) -> str:
-        """The last lines of its output."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        """The last lines of its output since `mark`."""
+        with self.log.open(errors="replace") as source:
+            source.seek(self._seen)
+            return "\n".join(line[:_LINE_LENGTH] for line in source.read().splitlines()[-lines:])
+
+    def mark(self) -> None:
+        """What was written so far belongs to tests that are over."""
+        self._seen = self.log.stat().st_size
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Note how long the logs are, so that a failing test shows only its own part."""
+    for service in _RUNNING:
+        service.mark()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the logs of the services that were running when a test failed."""
+    """Show what the running services wrote during a test that failed."""
     report = yield
     if report.failed:
         for service in _RUNNING:
-            report.sections.append((f"log of {service.name}", service.tail()))
+            if written := service.tail():
+                report.sections.append((f"log of {service.name}", written))
     return report

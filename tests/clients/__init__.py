@@ -1,0 +1,1 @@
+"""Stock clients against a running registry: what people and machines really do."""
