@@ -42,7 +42,7 @@ class Request(StarletteRequest):
     @property
     def external_url(self) -> str:
         """Scheme and host under which the client reached us, after trusted proxies had their say."""
-        return f"{self.scope['scheme']}://{self.scope.get('longshore.host') or self.exchange.host}"
+        return f"{self.scope['scheme']}://{self.exchange.host}"
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it arrives, never more than one piece in memory.

@@ -1,0 +1,274 @@
+"""Reading and writing transactions, away from the event loop.
+
+On SQLite one thread writes. It takes whatever transactions wait, runs each in a savepoint of one
+transaction and commits once: under a push storm one fsync serves many pushes. Readers run beside it
+on connections of their own (WAL). On PostgreSQL every transaction has its own connection.
+"""
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection as Connection
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import OperationalError
+
+from longshore.oci.errors import StorageFull, Unavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+#: How long a writer waits for another process' transaction, in seconds.
+BUSY_TIMEOUT: Final = 30.0
+#: Transactions that one commit may serve.
+GROUP: Final = 64
+_ATTEMPTS: Final = 5
+_RETRYABLE: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock
+
+
+class Database:
+    """One per process. ``url`` is ``sqlite:///path`` or ``postgresql://user@host/name``."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.url = _normalise(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._pool_size = pool_size
+        self._threads = ThreadPoolExecutor(pool_size, "database")
+        self._engine = self._create_engine()
+        self._writer = _SQLiteWriter(self._engine) if self.is_sqlite else None
+        self._watch: sqlite3.Connection | None = None
+
+    def _create_engine(self) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(
+                self.url,
+                pool_size=self._pool_size,
+                max_overflow=0,
+                pool_timeout=BUSY_TIMEOUT,
+                pool_recycle=1800,
+                connect_args={"connect_timeout": 10},
+            )
+        engine = create_engine(
+            self.url,
+            connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
+            pool_size=self._pool_size + 1,
+            max_overflow=0,
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @property
+    def engine(self) -> Engine:
+        """For migrations and offline commands; requests go through :meth:`read` and :meth:`write`."""
+        return self._engine
+
+    def open(self) -> None:
+        """Connect. Raises Unavailable when the database does not answer. Blocks: call in a thread."""
+        with _translated():
+            if self.is_sqlite:
+                path = Path(self.url.database or "")
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with self._engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        if self.is_sqlite:
+            self._watch = sqlite3.connect(
+                self.url.database or "", timeout=0, isolation_level=None, check_same_thread=False
+            )
+
+    def close(self) -> None:
+        """Finish what waits, then disconnect. Blocks: call in a thread."""
+        if self._writer:
+            self._writer.stop()
+        self._threads.shutdown()
+        if self._watch:
+            self._watch.close()
+        self._engine.dispose()
+
+    def generation(self) -> int | None:
+        """A number that changes with every commit of any process, or None when there is no such
+        number or it cannot be had right now. What was read since it last changed is still true.
+
+        Runs on the event loop on purpose: ``PRAGMA data_version`` looks at shared memory and takes
+        about three microseconds; it never waits (time-out 0).
+        """
+        if self._watch is None:
+            return None
+        try:
+            found: tuple[int] = self._watch.execute("PRAGMA data_version").fetchone()
+        except sqlite3.OperationalError:
+            return None
+        return found[0]
+
+    async def read(self, work: Work[T]) -> T:
+        """Run ``work`` in a read-only view of the database."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, work)
+
+    async def write(self, work: Work[T], *, durable: bool = True) -> T:
+        """Run ``work`` in a transaction; when this returns it is committed, and on disk if ``durable``.
+
+        An exception rolls ``work`` back, alone. ``work`` may run more than once, so it must have no
+        effect outside the database.
+        """
+        if self._writer:
+            return await asyncio.wrap_future(self._writer.submit(work, durable))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._write, work, durable
+        )
+
+    def _read(self, work: Work[T]) -> T:
+        with _translated(), self._engine.connect() as connection:
+            return work(connection)
+
+    def _write(self, work: Work[T], durable: bool) -> T:
+        for attempt in range(_ATTEMPTS):
+            try:
+                with _translated(), self._engine.begin() as connection:
+                    if not durable:
+                        connection.execute(text("SET LOCAL synchronous_commit = off"))
+                    return work(connection)
+            except OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) not in _RETRYABLE:
+                    raise
+                if attempt == _ATTEMPTS - 1:
+                    raise Unavailable("the database is too busy: try again") from error
+        raise AssertionError("unreachable")
+
+
+class _SQLiteWriter:
+    """The one thread of this process that writes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: queue.SimpleQueue[tuple[Work[Any], bool, Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work[T], durable: bool) -> "Future[T]":
+        future: Future[T] = Future()
+        self._waiting.put((work, durable, future))
+        return future
+
+    def stop(self) -> None:
+        self._waiting.put(None)
+        self._thread.join(BUSY_TIMEOUT)
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            group = [first]
+            last = False
+            while len(group) < GROUP:
+                try:
+                    item = self._waiting.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    last = True
+                    break
+                group.append(item)
+            self._commit(group)
+            if last:
+                return
+
+    def _commit(self, group: list[tuple[Work[Any], bool, Future[Any]]]) -> None:
+        done: list[tuple[Future[Any], Any]] = []
+        try:
+            with _translated(), self._engine.connect() as connection:
+                self._set_durability(connection, any(durable for _, durable, _ in group))
+                with connection.execution_options(longshore_writes=True).begin():
+                    for work, _, future in group:
+                        self._run_one(connection, work, future, done)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
+            for _, _, future in group:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for future, result in done:
+            with suppress(asyncio.InvalidStateError):
+                future.set_result(result)
+
+    @staticmethod
+    def _run_one(
+        connection: Connection,
+        work: Work[Any],
+        future: "Future[Any]",
+        done: list[tuple["Future[Any]", Any]],
+    ) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            with connection.begin_nested():
+                result = work(connection)
+        except OperationalError:
+            raise  # the connection or the disk is at fault: the whole group ends here
+        except Exception as error:  # noqa: BLE001 - the caller's own exception, handed back to it
+            future.set_exception(error)
+        else:
+            done.append((future, result))
+
+    @staticmethod
+    def _set_durability(connection: Connection, durable: bool) -> None:
+        # In WAL mode FULL syncs at every commit; NORMAL leaves it to the next FULL one. Outside a
+        # transaction, so on the driver's own connection: SQLAlchemy would begin one.
+        driver = connection.connection.driver_connection
+        if driver is not None:
+            driver.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+
+
+def _normalise(url: str) -> URL:
+    parsed = make_url(url)
+    if parsed.drivername in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where _begin_sqlite says
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "cache_size = -16000",
+        "temp_store = MEMORY",
+        "mmap_size = 268435456",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that turns into a writing one may meet a lock it cannot wait for, so
+    # writers say so at once.
+    writes = connection.get_execution_options().get("longshore_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Errors of the medium become what a client can be told; programming errors stay what they are."""
+    try:
+        yield
+    except OperationalError as error:
+        reason = str(error.orig)
+        if "disk is full" in reason or getattr(error.orig, "sqlstate", None) == "53100":
+            raise StorageFull(
+                "the disk that holds the database is full: nothing was changed; "
+                "free some space and try again"
+            ) from error
+        if getattr(error.orig, "sqlstate", None) in _RETRYABLE:
+            raise
+        logger.exception("database: %s", reason)
+        raise Unavailable(
+            "the database does not answer: try again in a moment", headers={"Retry-After": "5"}
+        ) from error

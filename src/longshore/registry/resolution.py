@@ -1,0 +1,84 @@
+"""What exists, remembered: the short way of a pull.
+
+An answer is kept as long as ``Database.generation`` has not changed, that is until any process
+commits anything. So the memory can only be wrong in the direction of asking again. Manifest bytes
+are kept by digest: immutable, never stale, bounded in size.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
+
+from cachetools import LRUCache
+
+from longshore.db.database import Connection, Database
+from longshore.oci.digest import Digest
+from longshore.oci.names import RepositoryName, Tag
+from longshore.registry import store
+from longshore.registry.model import Blob, StoredManifest
+from longshore.storage import layout
+from longshore.storage.driver import StorageDriver
+
+T = TypeVar("T", StoredManifest, Blob)
+
+_MAX_ANSWERS: Final = 100_000
+
+
+class Resolution:
+    """One per process. ``content_size`` bounds the manifest bytes held, in bytes."""
+
+    def __init__(
+        self, database: Database, driver: StorageDriver, *, content_size: int = 64 << 20
+    ) -> None:
+        self._database = database
+        self._driver = driver
+        self._generation: int | None = None
+        self._answers: dict[tuple[str, str], StoredManifest | Blob] = {}
+        self._content: LRUCache[Digest, bytes] = LRUCache(content_size, getsizeof=len)
+
+    async def manifest(
+        self, name: RepositoryName, reference: Tag | Digest
+    ) -> StoredManifest | None:
+        """What ``reference`` names in the repository now."""
+        key = (name, reference)
+        found = self._remembered(key)
+        if isinstance(found, StoredManifest):
+            return found
+        return await self._ask(key, partial(store.find_manifest, name=name, reference=reference))
+
+    async def blob(self, name: RepositoryName, digest: Digest) -> Blob | None:
+        """The blob, if the repository may read it."""
+        key = (name, f"blob {digest}")
+        found = self._remembered(key)
+        if isinstance(found, Blob):
+            return found
+        return await self._ask(key, partial(store.find_blob, name=name, digest=digest))
+
+    async def content(self, manifest: StoredManifest) -> bytes:
+        """The manifest's bytes. Raises PathNotFound when storage has lost them."""
+        found = self._content.get(manifest.digest)
+        if found is None:
+            found = await self._driver.read(layout.blob(manifest.digest))
+            self.keep(manifest.digest, found)
+        return found
+
+    def keep(self, digest: Digest, content: bytes) -> None:
+        """Remember manifest bytes whose digest was verified."""
+        if len(content) <= self._content.maxsize:
+            self._content[digest] = content
+
+    def _remembered(self, key: tuple[str, str]) -> StoredManifest | Blob | None:
+        generation = self._database.generation()
+        if generation != self._generation or len(self._answers) > _MAX_ANSWERS:
+            self._answers.clear()
+            self._generation = generation
+        return self._answers.get(key)
+
+    async def _ask(self, key: tuple[str, str], work: Callable[[Connection], T | None]) -> T | None:
+        before = self._generation
+        found = await self._database.read(work)
+        # Read after ``before`` was current, so true as of ``before`` or later; if the generation
+        # has moved on meanwhile the next question notices.
+        if found is not None and before is not None and before == self._generation:
+            self._answers[key] = found
+        return found

@@ -1,0 +1,431 @@
+"""The SQL of the data plane: plain functions on a connection, values in and out.
+
+They run inside ``Database.read`` or ``Database.write`` and may be repeated, so none has an effect
+outside its transaction.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, exists, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from longshore.oci.digest import Digest
+from longshore.oci.manifest import Manifest
+from longshore.oci.names import RepositoryName, Tag
+from longshore.registry.model import Blob, Referrer, StoredManifest, Upload
+from longshore.registry.tables import (
+    blobs,
+    manifest_references,
+    manifests,
+    repositories,
+    repository_blobs,
+    settings,
+    tag_history,
+    tags,
+    uploads,
+)
+from longshore.storage.driver import Staged
+
+# ── repositories ──────────────────────────────────────────────────────────────────────────────
+
+
+def repository_id(connection: Connection, name: RepositoryName) -> int | None:
+    return connection.scalar(select(repositories.c.id).where(repositories.c.name == name))
+
+
+def ensure_repository(connection: Connection, name: RepositoryName, now: float) -> int:
+    found = repository_id(connection, name)
+    if found is not None:
+        return found
+    _insert_if_absent(connection, repositories, {"name": name, "created_at": now})
+    created = repository_id(connection, name)
+    assert created is not None  # noqa: S101 - inserted above, or by whoever was first
+    return created
+
+
+def list_repositories(connection: Connection, last: str, limit: int) -> list[str]:
+    """Names after ``last`` of repositories that hold a manifest, in ASCII order."""
+    holds_one = exists().where(manifests.c.repository_id == repositories.c.id)
+    query = (
+        select(repositories.c.name)
+        .where(repositories.c.name > last, holds_one)
+        .order_by(repositories.c.name)
+        .limit(limit)
+    )
+    return list(connection.scalars(query))
+
+
+# ── blobs ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def find_blob(connection: Connection, name: RepositoryName, digest: Digest) -> Blob | None:
+    """The blob, if this repository may read it."""
+    size = connection.scalar(
+        select(blobs.c.size)
+        .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
+        .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
+        .where(repositories.c.name == name, blobs.c.digest == digest)
+    )
+    return None if size is None else Blob(digest, size)
+
+
+def repositories_with_blob(connection: Connection, digest: Digest, limit: int) -> list[str]:
+    query = (
+        select(repositories.c.name)
+        .join(repository_blobs, repository_blobs.c.repository_id == repositories.c.id)
+        .where(repository_blobs.c.digest == digest)
+        .limit(limit)
+    )
+    return list(connection.scalars(query))
+
+
+def link_blob(connection: Connection, name: RepositoryName, blob: Blob, now: float) -> None:
+    """Record that the blob's bytes are in storage and that the repository may read them."""
+    repository = ensure_repository(connection, name, now)
+    _insert_if_absent(
+        connection, blobs, {"digest": blob.digest, "size": blob.size, "created_at": now}
+    )
+    _insert_if_absent(
+        connection,
+        repository_blobs,
+        {"repository_id": repository, "digest": blob.digest, "linked_at": now},
+    )
+
+
+def unlink_blob(connection: Connection, name: RepositoryName, digest: Digest) -> bool:
+    """Take the blob away from the repository; False if it had none."""
+    of_repository = select(repositories.c.id).where(repositories.c.name == name).scalar_subquery()
+    removed = connection.execute(
+        delete(repository_blobs).where(
+            repository_blobs.c.repository_id == of_repository, repository_blobs.c.digest == digest
+        )
+    )
+    return removed.rowcount > 0
+
+
+# ── manifests ─────────────────────────────────────────────────────────────────────────────────
+
+
+def find_manifest(
+    connection: Connection, name: RepositoryName, reference: Tag | Digest
+) -> StoredManifest | None:
+    """What ``reference`` names in the repository now."""
+    query: Select[Any] = (
+        select(manifests.c.digest, manifests.c.media_type, manifests.c.size)
+        .join(repositories, repositories.c.id == manifests.c.repository_id)
+        .where(repositories.c.name == name)
+    )
+    if isinstance(reference, Digest):
+        query = query.where(manifests.c.digest == reference)
+    else:
+        query = query.join(
+            tags,
+            (tags.c.repository_id == manifests.c.repository_id)
+            & (tags.c.digest == manifests.c.digest),
+        ).where(tags.c.name == reference)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else StoredManifest(Digest(row.digest), row.media_type, row.size)
+
+
+def missing_references(
+    connection: Connection, name: RepositoryName, digests: Collection[Digest]
+) -> set[Digest]:
+    """Those of ``digests`` that the repository holds neither as a blob nor as a manifest."""
+    repository = repository_id(connection, name)
+    wanted = set(digests)
+    if repository is None or not wanted:
+        return wanted
+    found: set[str] = set()
+    ordered = sorted(wanted)
+    for start in range(0, len(ordered), 500):  # SQLite bounds the variables of one statement
+        some = ordered[start : start + 500]
+        for table in (repository_blobs, manifests):
+            found.update(
+                connection.scalars(
+                    select(table.c.digest).where(
+                        table.c.repository_id == repository, table.c.digest.in_(some)
+                    )
+                )
+            )
+    return {digest for digest in wanted if digest not in found}
+
+
+def put_manifest(
+    connection: Connection, name: RepositoryName, digest: Digest, manifest: Manifest, now: float
+) -> int:
+    """Write the manifest and what it points to; the repository's id. Again is no change."""
+    repository = ensure_repository(connection, name, now)
+    inserted = _insert_if_absent(
+        connection,
+        manifests,
+        {
+            "repository_id": repository,
+            "digest": digest,
+            "media_type": manifest.media_type,
+            "size": manifest.size,
+            "artifact_type": manifest.artifact_type,
+            "subject": manifest.subject.digest if manifest.subject else None,
+            "annotations": dict(manifest.annotations) or None,
+            "pushed_at": now,
+        },
+    )
+    own = (manifests.c.repository_id == repository) & (manifests.c.digest == digest)
+    if not inserted:
+        # The same bytes may be pushed again under another Content-Type: the last word counts.
+        connection.execute(
+            update(manifests).where(own).values(media_type=manifest.media_type, pushed_at=now)
+        )
+        return repository
+    manifest_id = connection.scalar(select(manifests.c.id).where(own))
+    rows: dict[str, dict[str, Any]] = {}
+    for kind, descriptors in (("blob", manifest.blobs), ("child", manifest.children)):
+        for descriptor in descriptors:
+            rows.setdefault(
+                descriptor.digest,
+                {
+                    "manifest_id": manifest_id,
+                    "digest": descriptor.digest,
+                    "kind": kind,
+                    "size": descriptor.size,
+                    "position": len(rows),
+                },
+            )
+    if rows:
+        connection.execute(insert(manifest_references), list(rows.values()))
+    return repository
+
+
+def delete_manifest(
+    connection: Connection, name: RepositoryName, digest: Digest, actor: str, now: float
+) -> bool:
+    """Remove the manifest and every tag that points to it; False if there was none."""
+    repository = repository_id(connection, name)
+    if repository is None:
+        return False
+    own_tags = (tags.c.repository_id == repository) & (tags.c.digest == digest)
+    for tag in connection.scalars(select(tags.c.name).where(own_tags)).all():
+        _remember(connection, repository, tag, None, actor, now)
+    connection.execute(delete(tags).where(own_tags))
+    own = (manifests.c.repository_id == repository) & (manifests.c.digest == digest)
+    connection.execute(
+        delete(manifest_references).where(
+            manifest_references.c.manifest_id.in_(select(manifests.c.id).where(own))
+        )
+    )
+    return connection.execute(delete(manifests).where(own)).rowcount > 0
+
+
+def list_referrers(
+    connection: Connection,
+    name: RepositoryName,
+    subject: Digest,
+    artifact_type: str | None,
+    last: str,
+    limit: int,
+) -> list[Referrer]:
+    """Manifests whose subject is ``subject``, in order of their digests, after ``last``."""
+    query = (
+        select(
+            manifests.c.digest,
+            manifests.c.media_type,
+            manifests.c.size,
+            manifests.c.artifact_type,
+            manifests.c.annotations,
+        )
+        .join(repositories, repositories.c.id == manifests.c.repository_id)
+        .where(
+            repositories.c.name == name,
+            manifests.c.subject == subject,
+            manifests.c.digest > last,
+        )
+        .order_by(manifests.c.digest)
+        .limit(limit)
+    )
+    if artifact_type is not None:
+        query = query.where(manifests.c.artifact_type == artifact_type)
+    return [
+        Referrer(Digest(digest), media_type, size, kind, annotations or {})
+        for digest, media_type, size, kind, annotations in connection.execute(query)
+    ]
+
+
+def adopt_fallback_referrers(
+    connection: Connection, repository: int, subject: Digest, digests: Sequence[Digest]
+) -> None:
+    """Make manifests that a fallback tag lists referrers of its subject, unless they name one."""
+    for start in range(0, len(digests), 500):
+        connection.execute(
+            update(manifests)
+            .where(
+                manifests.c.repository_id == repository,
+                manifests.c.digest.in_(digests[start : start + 500]),
+                manifests.c.subject.is_(None),
+            )
+            .values(subject=subject)
+        )
+
+
+# ── tags ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def tag_digest(connection: Connection, repository: int, tag: Tag) -> str | None:
+    return connection.scalar(
+        select(tags.c.digest).where(tags.c.repository_id == repository, tags.c.name == tag)
+    )
+
+
+def put_tag(
+    connection: Connection, repository: int, tag: Tag, digest: Digest, actor: str, now: float
+) -> None:
+    """Point the tag at the digest."""
+    current = tag_digest(connection, repository, tag)
+    own = (tags.c.repository_id == repository) & (tags.c.name == tag)
+    if current is None:
+        row = {"repository_id": repository, "name": tag, "digest": digest, "updated_at": now}
+        if not _insert_if_absent(connection, tags, row):
+            connection.execute(update(tags).where(own).values(digest=digest, updated_at=now))
+    else:
+        connection.execute(update(tags).where(own).values(digest=digest, updated_at=now))
+    if current != digest:
+        _remember(connection, repository, tag, digest, actor, now)
+
+
+def delete_tag(
+    connection: Connection, name: RepositoryName, tag: Tag, actor: str, now: float
+) -> bool:
+    repository = repository_id(connection, name)
+    if repository is None:
+        return False
+    own = (tags.c.repository_id == repository) & (tags.c.name == tag)
+    if connection.execute(delete(tags).where(own)).rowcount == 0:
+        return False
+    _remember(connection, repository, tag, None, actor, now)
+    return True
+
+
+def list_tags(
+    connection: Connection, name: RepositoryName, last: str, limit: int | None
+) -> list[str] | None:
+    """Tags after ``last`` in ASCII order; None when there is no such repository."""
+    repository = repository_id(connection, name)
+    if repository is None:
+        return None
+    query = (
+        select(tags.c.name)
+        .where(tags.c.repository_id == repository, tags.c.name > last)
+        .order_by(tags.c.name)
+    )
+    return list(connection.scalars(query if limit is None else query.limit(limit)))
+
+
+def _remember(
+    connection: Connection, repository: int, tag: str, digest: str | None, actor: str, now: float
+) -> None:
+    connection.execute(
+        insert(tag_history).values(
+            repository_id=repository, name=tag, digest=digest, actor=actor, at=now
+        )
+    )
+
+
+# ── uploads ───────────────────────────────────────────────────────────────────────────────────
+
+
+def create_upload(connection: Connection, upload: Upload) -> None:
+    connection.execute(
+        insert(uploads).values(
+            id=upload.id,
+            repository=upload.repository,
+            owner=upload.owner,
+            algorithm=upload.algorithm,
+            size=upload.size,
+            state=dict(upload.staged.state),
+            started_at=upload.started_at,
+            active_at=upload.started_at,
+        )
+    )
+
+
+def find_upload(connection: Connection, upload_id: str) -> Upload | None:
+    row = connection.execute(select(uploads).where(uploads.c.id == upload_id)).one_or_none()
+    if row is None:
+        return None
+    return Upload(
+        row.id,
+        RepositoryName(row.repository),
+        row.owner,
+        row.algorithm,
+        Staged(row.id, row.size, row.state),
+        Digest(row.digest) if row.digest else None,
+        row.started_at,
+    )
+
+
+def claim_upload(
+    connection: Connection, upload_id: str, size: int, attempt: str, now: float
+) -> bool:
+    """Become the one attempt whose bytes will count; an earlier one that still runs has lost."""
+    claimed = connection.execute(
+        update(uploads)
+        .where(uploads.c.id == upload_id, uploads.c.size == size)
+        .values(attempt=attempt, active_at=now)
+    )
+    return claimed.rowcount > 0
+
+
+def record_upload(connection: Connection, upload: Upload, attempt: str, now: float) -> bool:
+    """Keep what an attempt brought, unless another attempt has claimed the upload since."""
+    recorded = connection.execute(
+        update(uploads)
+        .where(uploads.c.id == upload.id, uploads.c.attempt == attempt)
+        .values(
+            size=upload.size,
+            state=dict(upload.staged.state),
+            digest=upload.digest,
+            active_at=now,
+        )
+    )
+    return recorded.rowcount > 0
+
+
+def delete_upload(connection: Connection, upload_id: str) -> bool:
+    return connection.execute(delete(uploads).where(uploads.c.id == upload_id)).rowcount > 0
+
+
+def idle_uploads(connection: Connection, before: float, limit: int) -> list[str]:
+    """Uploads that nothing has arrived for since ``before``."""
+    query = select(uploads.c.id).where(uploads.c.active_at < before).limit(limit)
+    return list(connection.scalars(query))
+
+
+def delete_idle_upload(connection: Connection, upload_id: str, before: float) -> bool:
+    """Remove the session, unless it came back to life."""
+    gone = connection.execute(
+        delete(uploads).where(uploads.c.id == upload_id, uploads.c.active_at < before)
+    )
+    return gone.rowcount > 0
+
+
+def known_uploads(connection: Connection, ids: Collection[str]) -> set[str]:
+    return set(connection.scalars(select(uploads.c.id).where(uploads.c.id.in_(ids))))
+
+
+def count_uploads(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(uploads)) or 0
+
+
+# ── settings ──────────────────────────────────────────────────────────────────────────────────
+
+
+def remembered(connection: Connection, name: str, otherwise: Any) -> Any:
+    """The value kept under ``name``; ``otherwise`` is kept and returned the first time."""
+    _insert_if_absent(connection, settings, {"name": name, "value": otherwise})
+    return connection.scalar(select(settings.c.value).where(settings.c.name == name))
+
+
+def _insert_if_absent(connection: Connection, table: Any, values: dict[str, Any]) -> bool:
+    """Insert unless a row with the same key exists; whether it was inserted."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount > 0

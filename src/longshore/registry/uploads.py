@@ -1,0 +1,276 @@
+"""Uploads: bytes on their way in. OCI Distribution 1.1, "Pushing blobs".
+
+A session is a row; what it has received is staged in storage. No process holds anything that
+another could not take up: the next chunk may go to any worker of any node, also after a restart.
+
+Invariants kept here:
+
+- a blob is published only after the digest of exactly its bytes was verified;
+- of several attempts to continue one upload only the newest counts (``claim_upload``), and each
+  writes to a place of its own, so a stale connection can neither corrupt nor overtake it;
+- what had arrived when a client vanished is kept, and ``GET`` tells the offset.
+"""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from longshore.db.database import Connection, Database
+from longshore.http.request import Request
+from longshore.oci.digest import ALGORITHMS, CANONICAL, Digest
+from longshore.oci.errors import (
+    BlobUploadUnknown,
+    DigestInvalid,
+    RangeInvalid,
+    RegistryError,
+    SizeInvalid,
+)
+from longshore.oci.names import RepositoryName
+from longshore.registry import store
+from longshore.registry.hashing import HashMemory, RunningHash
+from longshore.registry.model import Blob, Upload
+from longshore.storage import layout
+from longshore.storage.driver import PathNotFound, Staged, StorageDriver
+from longshore.telemetry import clock
+
+logger = logging.getLogger(__name__)
+
+#: A body of at most this many bytes is verified and stored in one step, without staging.
+SMALL: Final = 1 << 20
+_MAX_ID: Final = 64
+
+
+@dataclass(slots=True)
+class Body:
+    """What a request brings for an upload: its bytes, and whether all of them came.
+
+    A fault while reading (time-out, broken announcement) ends the bytes; what came before is kept
+    first, then ``fault`` is raised.
+    """
+
+    request: Request
+    fault: RegistryError | None = None
+
+    async def batches(self) -> AsyncIterator[bytes]:
+        try:
+            async for batch in self.request.batches():
+                yield batch
+        except RegistryError as error:
+            self.fault = error
+
+    @property
+    def announced(self) -> int | None:
+        return self.request.content_length
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the request says that it has no body at all."""
+        return (self.announced or 0) == 0 and "transfer-encoding" not in self.request.headers
+
+    def check(self) -> None:
+        """Raise what ended the body early."""
+        if self.fault:
+            raise self.fault
+        if not self.request.complete:
+            raise SizeInvalid(
+                f"the request body ended after {self.request.exchange.received} bytes of the "
+                f"{self.announced or 'unknown number'} announced; ask for the upload's offset "
+                "and continue there"
+            )
+
+
+class Uploads:
+    """The use cases of upload sessions, for one process."""
+
+    def __init__(self, database: Database, driver: StorageDriver) -> None:
+        self._database = database
+        self._driver = driver
+        self._hashes = HashMemory()
+
+    async def start(
+        self, repository: RepositoryName, owner: str, algorithm: str = CANONICAL
+    ) -> Upload:
+        """Begin a session. Raises DigestInvalid for an unknown ``algorithm``."""
+        if algorithm not in ALGORITHMS:
+            raise DigestInvalid(
+                f"digest-algorithm {algorithm[:40]!r} is not supported; "
+                f"use {' or '.join(ALGORITHMS)}"
+            )
+        upload_id = secrets.token_hex(16)
+        upload = Upload(
+            upload_id,
+            repository,
+            owner,
+            algorithm,
+            Staged(upload_id),
+            started_at=clock.timestamp(),
+        )
+        # Losing a session that has received nothing costs the client one more POST: not worth an
+        # fsync on every push.
+        await self._database.write(partial(store.create_upload, upload=upload), durable=False)
+        return upload
+
+    async def find(self, repository: RepositoryName, upload_id: str) -> Upload:
+        """The session as it stands. Raises BlobUploadUnknown."""
+        upload = None
+        if len(upload_id) <= _MAX_ID:
+            upload = await self._database.read(partial(store.find_upload, upload_id=upload_id))
+        if upload is None or upload.repository != repository:
+            raise BlobUploadUnknown(
+                f"upload {upload_id[:64]!r} of repository {repository!r} is not known: it was "
+                "finished, cancelled or expired; start again with a POST"
+            )
+        return upload
+
+    async def append(self, upload: Upload, body: Body, start: int | None = None) -> Upload:
+        """Add the body to the session; ``start`` is where the client says that it belongs.
+
+        Raises RangeInvalid when that is not the session's offset, or when another request
+        continued the session meanwhile.
+        """
+        check_offset(upload, start)
+        attempt = secrets.token_hex(8)
+        now = clock.timestamp()
+        claim = partial(
+            store.claim_upload, upload_id=upload.id, size=upload.size, attempt=attempt, now=now
+        )
+        if not await self._database.write(claim, durable=False):
+            raise _overtaken(upload)
+        running = await self._resume_hash(upload, upload.algorithm)
+        staged = await self._stage(upload, running.over(body.batches()))
+        received = replace(upload, staged=staged, digest=running.digest if staged.size else None)
+        record = partial(
+            store.record_upload, upload=received, attempt=attempt, now=clock.timestamp()
+        )
+        if not await self._database.write(record, durable=False):
+            raise _overtaken(upload)
+        self._hashes.keep(upload.id, running)
+        body.check()
+        return received
+
+    async def finish(
+        self, upload: Upload, digest: Digest, body: Body, start: int | None = None
+    ) -> Blob:
+        """Add the last bytes, verify the digest of all, publish, and link to the repository.
+
+        Raises DigestInvalid when the bytes are others; the session is then over.
+        """
+        check_offset(upload, start)
+        announced = body.announced
+        if upload.size == 0 and announced is not None and announced <= SMALL:
+            return await self._finish_small(upload, digest, body)
+        if not body.is_empty:
+            upload = await self.append(upload, body, start)
+        actual = upload.digest
+        if actual is None or actual.algorithm != digest.algorithm:
+            actual = (
+                await self._resume_hash(replace(upload, digest=None), digest.algorithm)
+            ).digest
+        if not actual.matches(digest):
+            await self.cancel(upload)
+            raise _mismatch(digest, actual, upload.size)
+        try:
+            await self._driver.publish(upload.staged, layout.blob(digest))
+        except PathNotFound as error:
+            raise await self._lost(upload) from error
+        return await self._link(upload, Blob(digest, upload.size))
+
+    async def _finish_small(self, upload: Upload, digest: Digest, body: Body) -> Blob:
+        content = b"".join([batch async for batch in body.batches()])
+        body.check()
+        running = RunningHash(digest.algorithm)
+        await running.update(content)
+        if not running.digest.matches(digest):
+            await self.cancel(upload)
+            raise _mismatch(digest, running.digest, len(content))
+        await self._driver.write(layout.blob(digest), content)
+        return await self._link(upload, Blob(digest, len(content)))
+
+    async def _link(self, upload: Upload, blob: Blob) -> Blob:
+        now = clock.timestamp()
+
+        def link(connection: Connection) -> None:
+            store.link_blob(connection, upload.repository, blob, now)
+            store.delete_upload(connection, upload.id)
+
+        await self._database.write(link)
+        self._hashes.forget(upload.id)
+        return blob
+
+    async def cancel(self, upload: Upload) -> None:
+        """End the session and free its bytes."""
+        await self._database.write(partial(store.delete_upload, upload_id=upload.id), durable=False)
+        await self._driver.discard(upload.id)
+        self._hashes.forget(upload.id)
+
+    async def _stage(self, upload: Upload, pieces: AsyncIterator[bytes]) -> Staged:
+        try:
+            return await self._driver.append(upload.staged, pieces)
+        except PathNotFound as error:
+            raise await self._lost(upload) from error
+
+    async def _resume_hash(self, upload: Upload, algorithm: str) -> RunningHash:
+        """The hash of what has arrived: remembered, or computed from storage again."""
+        if upload.size == 0:
+            return RunningHash(algorithm)
+        if upload.digest is not None:
+            remembered = self._hashes.find(upload.id, upload.digest)
+            if remembered:
+                return remembered
+        running = RunningHash(algorithm)
+        try:
+            await running.take(self._driver.staged_stream(upload.staged))
+        except PathNotFound as error:
+            raise await self._lost(upload) from error
+        return running
+
+    async def _lost(self, upload: Upload) -> RegistryError:
+        # A power failure can take bytes that were never promised to be durable; the session cannot
+        # go on, and the client must not believe that it can.
+        await self.cancel(upload)
+        return BlobUploadUnknown(
+            f"what upload {upload.id} had received is gone from storage: start again with a POST"
+        )
+
+
+def check_offset(upload: Upload, start: int | None) -> None:
+    """Raise RangeInvalid, telling where to continue, unless ``start`` is the session's offset."""
+    if start is not None and start != upload.size:
+        raise RangeInvalid(
+            f"the chunk begins at byte {start}, but the upload stands at byte {upload.size}: "
+            "continue there",
+            headers=progress_headers(upload),
+        )
+
+
+def upload_path(upload: Upload) -> str:
+    """The session's own path, which every reply repeats as its Location."""
+    return f"/v2/{upload.repository}/blobs/uploads/{upload.id}"
+
+
+def progress_headers(upload: Upload) -> dict[str, str]:
+    """``Range`` names the last byte that arrived; for an empty session ``0-0``, as everybody does."""
+    return {
+        "Location": upload_path(upload),
+        "Range": f"0-{max(upload.size - 1, 0)}",
+        "Docker-Upload-UUID": upload.id,
+    }
+
+
+def _overtaken(upload: Upload) -> RangeInvalid:
+    return RangeInvalid(
+        f"another request continued upload {upload.id} meanwhile: ask for its offset and continue "
+        "there",
+        headers={"Location": upload_path(upload)},
+    )
+
+
+def _mismatch(expected: Digest, actual: Digest, size: int) -> DigestInvalid:
+    return DigestInvalid(
+        f"the {size} bytes received have digest {actual}, not {expected}: nothing was stored, "
+        "push the blob again",
+        detail={"expected": expected, "actual": actual, "size": size},
+    )
