@@ -11,8 +11,8 @@ pytest_plugins = [
     "tests.services.processes",
     "tests.services.certificates",
     "tests.services.postgres",
-    "tests.services.registries",
     "tests.services.images",
+    "tests.services.registries",
     "tests.services.docker_engine",
 ]
 

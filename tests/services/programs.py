@@ -133,4 +133,5 @@ def shell(tmp_path: Path) -> Shell:
     """A shell with an empty home directory."""
     home = tmp_path / "home"
     home.mkdir()
+    (home / "auth.json").write_text("{}")  # podman wants the file that the variable names
     return Shell(home)

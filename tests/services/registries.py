@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.services.certificates import Authority
+from tests.services.images import DOCKER_LIST, DOCKER_MANIFEST, INDEX, MANIFEST
 from tests.services.processes import Service, free_port
 from tests.services.programs import program
 
@@ -54,7 +55,10 @@ class Registry:
         """A plain HTTP client, logged in unless told otherwise; to be closed by the caller."""
         auth = (self.login.user, self.login.password) if login and self.login else None
         verify = self.authority.client_context() if self.authority else False
-        return httpx.Client(base_url=self.url, auth=auth, verify=verify, timeout=60)
+        headers = {"Accept": ", ".join([MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_LIST, "*/*"])}
+        return httpx.Client(
+            base_url=self.url, auth=auth, verify=verify, headers=headers, timeout=60
+        )
 
     def answers(self) -> bool:
         """Whether the API is served yet."""
