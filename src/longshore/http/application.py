@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Explain = Callable[[Exception], RegistryError | None]
+
 
 class Application:
     """One per worker process. ``lifespan`` brings up and tears down what the routes use."""
@@ -35,9 +37,11 @@ class Application:
         prefix: str = "",
         read_only: bool = False,
         body_timeout: float = 60.0,
+        explain: Explain = lambda _error: None,
     ) -> None:
         """``headers`` go on every reply. ``prefix`` is a path below which everything lies.
-        ``body_timeout`` is how many seconds a request body may pause."""
+        ``body_timeout`` is how many seconds a request body may pause. ``explain`` says how an
+        error of a lower layer is told to a client."""
         self.router = Router(routes)
         self.lifespan = lifespan
         self.observers = tuple(observers)
@@ -46,6 +50,7 @@ class Application:
         self.prefix = prefix.rstrip("/")
         self.read_only = read_only
         self.body_timeout = body_timeout
+        self.explain = explain
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] == "lifespan":
@@ -78,19 +83,17 @@ class Application:
             self._check_writable(match, exchange.method)
             return await match(request)
         except RegistryError as error:
-            exchange.reason, exchange.message = error.code, error.message
-            return error_response(error)
-        except Exception:
+            return self._refuse(exchange, error)
+        except Exception as error:
             # The last line of defence: a fault of ours must become a reply, and the stack trace
             # belongs in the log only.
             logger.exception("request %s failed", exchange.request_id)
-            exchange.reason = Unknown.code
-            return error_response(
-                Unknown(
-                    f"the registry failed to answer; its log has the details under request id "
-                    f"{exchange.request_id}"
-                )
-            )
+            return self._refuse(exchange, self.explain(error) or _unexplained(exchange))
+
+    @staticmethod
+    def _refuse(exchange: Exchange, error: RegistryError) -> Response:
+        exchange.reason, exchange.message = error.code, error.message
+        return error_response(error)
 
     def _check_writable(self, match: Match, method: str) -> None:
         if self.read_only and method in match.route.writes:
@@ -111,3 +114,10 @@ class Application:
         await receive()
         await self.lifespan.__aexit__(None, None, None)
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _unexplained(exchange: Exchange) -> Unknown:
+    return Unknown(
+        "the registry failed to answer; its log has the details under request id "
+        f"{exchange.request_id}"
+    )
