@@ -5,12 +5,12 @@ it does with a private authority can only be tested on another address (see `nam
 """
 
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.services.images import busybox_files, tar
@@ -51,12 +51,14 @@ class DockerEngine:
         return self.directory / "exec" / "containerd" / "containerd.sock"
 
     def _answers(self) -> bool:
-        transport = httpx.HTTPTransport(uds=str(self.socket))
-        try:
-            with httpx.Client(transport=transport) as client:
-                return client.get("http://docker/_ping").text == "OK"
-        except httpx.TransportError:
-            return False
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            try:
+                connection.connect(str(self.socket))
+                connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+                return b" 200 OK" in connection.recv(4096)
+            except OSError:
+                return False
 
     def import_base_image(self) -> None:
         """Make `base:1`, a busybox root file system to build upon."""
