@@ -4,6 +4,7 @@ The program is `longshore serve CONFIG`; any other that takes distribution's con
 in its place: LONGSHORE_TEST_SERVER=docker-registry runs the same tests against distribution.
 """
 
+import base64
 import os
 import sys
 import uuid
@@ -59,6 +60,13 @@ class Registry:
         return httpx.Client(
             base_url=self.url, auth=auth, verify=verify, headers=headers, timeout=60
         )
+
+    def authorization(self) -> dict[str, str]:
+        """The header that says who is asking, for requests made by hand."""
+        if self.login is None:
+            return {}
+        secret = base64.b64encode(f"{self.login.user}:{self.login.password}".encode()).decode()
+        return {"Authorization": f"Basic {secret}"}
 
     def answers(self) -> bool:
         """Whether the API is served yet."""
