@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.services.postgres",
     "tests.services.images",
     "tests.services.registries",
+    "tests.services.nginx",
     "tests.services.docker_engine",
 ]
 

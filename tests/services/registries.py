@@ -8,7 +8,7 @@ import base64
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def merge(config: Config, more: Mapping[str, Any]) -> Config:
     return result
 
 
-def base_config(directory: Path, port: int) -> Config:
+def base_config(directory: Path, host: str) -> Config:
     """What every registry of the tests has; it is a config.yml of distribution."""
     return {
         "version": 0.1,
@@ -107,7 +107,7 @@ def base_config(directory: Path, port: int) -> Config:
             "filesystem": {"rootdirectory": str(directory / "data")},
             "delete": {"enabled": True},
         },
-        "http": {"addr": f"127.0.0.1:{port}", "draintimeout": "10s"},
+        "http": {"addr": host, "draintimeout": "10s"},
     }
 
 
@@ -127,33 +127,37 @@ class RegistryFactory:
         tls: bool = False,
         directory: Path | None = None,
         env: Mapping[str, str] | None = None,
-        names: tuple[str, ...] = ("127.0.0.1", "localhost"),
+        address: str = "127.0.0.1",
+        wrap: Sequence[str] = (),
+        ready: Callable[[Registry], bool] = Registry.answers,
     ) -> Registry:
         """Start one: `more` is laid over the configuration, `login` and `tls` switch those on.
 
-        `directory` lets a registry go on with the data of another one that was stopped.
+        `directory` lets a registry go on with the data of another one that was stopped. `wrap`
+        goes before the command line: it may move the process to a namespace where it has
+        `address`, and then `ready` must find out in another way whether it answers.
         """
         directory = directory or self.directory / uuid.uuid4().hex[:8]
         directory.mkdir(parents=True, exist_ok=True)
-        port = free_port()
-        config = base_config(directory, port)
+        host = f"{address}:{free_port()}"
+        config = base_config(directory, host)
         if login:
             passwords = directory / "htpasswd"
             passwords.write_text(htpasswd_line(login))
             config["auth"] = {"htpasswd": {"realm": "tests", "path": str(passwords)}}
         if tls:
-            pair = self.authority.issue(*names)
+            pair = self.authority.issue(address, "localhost")
             config["http"]["tls"] = {"certificate": str(pair.certificate), "key": str(pair.key)}
         path = directory / "config.yml"
         path.write_text(yaml.safe_dump(merge(config, more or {}), sort_keys=False))
-        argv = (server_program(), "serve", str(path))
+        argv = (*wrap, server_program(), "serve", str(path))
         service = Service(
-            f"registry on port {port}", argv, directory / "log", env={**os.environ, **(env or {})}
+            f"registry on {host}", argv, directory / "log", env={**os.environ, **(env or {})}
         )
         authority = self.authority if tls else None
-        registry = Registry(f"127.0.0.1:{port}", service, directory, login, authority)
+        registry = Registry(host, service, directory, login, authority)
         self._started.append(registry)
-        service.wait_until(registry.answers)
+        service.wait_until(lambda: ready(registry))
         return registry
 
     def stop(self, registry: Registry) -> None:
