@@ -2,7 +2,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help venv serve
+.PHONY: help venv serve test lint check programs clients conformance docker-new
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -14,3 +14,29 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 serve: venv ## start the registry on port 5000
 	$(VENV)/bin/longshore serve
+
+test: venv ## the quick tests: they need no other program
+	$(PY) -m pytest -m 'not service'
+
+lint: venv ## format, lint, types, import contracts
+	$(VENV)/bin/ruff format --check --quiet
+	$(VENV)/bin/ruff check --quiet
+	$(VENV)/bin/mypy --no-error-summary
+	$(VENV)/bin/lint-imports
+
+check: venv programs lint ## everything: install what the tests run, lint, all tests with real clients
+	$(PY) -m pytest -n 2 --dist loadgroup
+
+programs: ## what the tests run: Debian packages (with root or sudo) and Go tools
+	scripts/install-debian-packages
+	scripts/install-go-tools
+
+clients: venv programs ## only the tests with docker, podman, skopeo, crane, regctl, oras ...
+	$(PY) -m pytest -n 2 --dist loadgroup tests/clients
+
+conformance: venv programs ## only the OCI conformance program
+	$(PY) -m pytest tests/conformance
+
+docker-new: venv programs ## Docker 26 with the containerd image store, in a Debian 13 tree (root, 1 GB)
+	scripts/install-debian-13-tree
+	$(PY) -m pytest tests/newer/docker_26.py
