@@ -1,0 +1,139 @@
+"""Granian in a worker: its embedded server, on a socket that the supervisor opened.
+
+Granian reads certificates once, when it starts. New ones therefore mean a second instance on the
+same socket; the first then stops accepting and lets its connections finish.
+"""
+
+import asyncio
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from longshore.http.server.options import ServerOptions
+from longshore.http.tls import ClientAuthentication, MinimumTLS, TLSFailed, TLSOptions
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+#: Connections per worker; a client holds few, and each costs Granian little.
+_CONNECTIONS: Final = 16384
+#: Bytes that are read at a time. A request's head must fit, or the reply is 431.
+_BUFFER: Final = 400 << 10
+#: Changes levels and touches no handler: what Granian has to say goes where our log goes.
+_LOGGING: Final = {
+    "version": 1,
+    "incremental": True,
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {"propagate": True}},
+}
+
+
+class _Embedded(Server):
+    """Granian's embedded server on an inherited socket."""
+
+    def __init__(self, listener: socket.socket, backlog: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._listener, self._backlog = listener, backlog
+
+    def _init_shared_socket(self) -> None:
+        # Granian owns the descriptor it is given and closes it when it stops to accept.
+        # (Its type stubs do not know this constructor.)
+        holder: Any = SocketHolder
+        self._shd = holder(
+            os.dup(self._listener.fileno()),
+            self._listener.family == socket.AF_UNIX,
+            self._backlog,
+        )
+
+
+class GranianEngine:
+    """See :class:`longshore.http.server.engines.Running`."""
+
+    def __init__(
+        self,
+        application: "ASGIApp",
+        listener: socket.socket,
+        options: ServerOptions,
+        tls: TLSOptions | None,
+    ) -> None:
+        self._application, self._listener = application, listener
+        self._options, self._tls = options, tls
+        self._server: _Embedded | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+
+    async def start(self) -> None:
+        self._server = _Embedded(
+            self._listener,
+            self._options.backlog,
+            target=self._application,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=int(self._options.header_timeout * 1000),
+                max_buffer_size=_BUFFER,
+            ),
+            websockets=False,
+            backpressure=_CONNECTIONS,
+            log_level=LogLevels.error,
+            log_dictconfig=_LOGGING,
+            **(self._tls_settings(self._tls) if self._tls else {}),
+        )
+        self._task = asyncio.create_task(self._server.serve())
+        self._task.add_done_callback(self._note_end)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        if task is self._task:
+            self._ended.set()
+
+    def _tls_settings(self, tls: TLSOptions) -> dict[str, Any]:
+        tls.check()
+        verify = tls.client_authentication is ClientAuthentication.REQUIRED
+        return {
+            "ssl_cert": tls.certificate,
+            "ssl_key": tls.key,
+            "ssl_protocol_min": SSLProtocols.tls13
+            if tls.minimum is MinimumTLS.TLS13
+            else SSLProtocols.tls12,
+            "ssl_ca": self._bundle(tls) if verify else None,
+            "ssl_client_verify": verify,
+        }
+
+    def _bundle(self, tls: TLSOptions) -> Path:
+        """One file with every client authority: Granian takes no more than one."""
+        if len(tls.client_authorities) == 1:
+            return tls.client_authorities[0]
+        with tempfile.NamedTemporaryFile(prefix="longshore-ca-", delete=False) as bundle:
+            for authority in tls.client_authorities:
+                bundle.write(authority.read_bytes() + b"\n")
+        return Path(bundle.name)
+
+    async def reload(self) -> None:
+        old_server, old_task = self._server, self._task
+        try:
+            await self.start()
+        except (OSError, ValueError) as error:
+            raise TLSFailed(f"the new certificate cannot be used: {error}") from error
+        if old_server and old_task:
+            self._retiring.add(old_task)
+            old_task.add_done_callback(self._retiring.discard)
+            old_server.stop()  # type: ignore[no-untyped-call]
+
+    async def stop(self) -> None:
+        if self._server and self._task:
+            task, self._task = self._task, None
+            self._server.stop()  # type: ignore[no-untyped-call]
+            await asyncio.gather(task, *self._retiring)
+
+    async def wait(self) -> None:
+        await self._ended.wait()

@@ -1,0 +1,114 @@
+"""Certificates of the server: what is set, whether it fits together, and when it changed.
+
+Client authentication has the names that distribution's configuration uses (Go's crypto/tls). Two
+of its five values ask for a certificate without verifying it, which proves nothing: they are
+refused, with the value to use instead.
+"""
+
+import hashlib
+import ssl
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class TLSFailed(Exception):
+    """Certificate, key or authorities cannot be used. The message is the whole explanation."""
+
+
+class ClientAuthentication(StrEnum):
+    """What is asked of clients: nothing, a certificate if they have one, or a certificate."""
+
+    NONE = "none"
+    IF_GIVEN = "verify-client-cert-if-given"
+    REQUIRED = "require-and-verify-client-cert"
+
+
+class MinimumTLS(StrEnum):
+    """The oldest protocol version that is spoken."""
+
+    TLS12 = "tls1.2"
+    TLS13 = "tls1.3"
+
+
+@dataclass(frozen=True, slots=True)
+class TLSOptions:
+    """PEM files. ``certificate`` holds the server's certificate, then those of its issuers.
+    ``client_authorities`` sign the certificates of clients (mutual TLS)."""
+
+    certificate: Path
+    key: Path
+    minimum: MinimumTLS = MinimumTLS.TLS12
+    client_authorities: tuple[Path, ...] = ()
+    client_authentication: ClientAuthentication = ClientAuthentication.NONE
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.certificate, self.key, *self.client_authorities)
+
+    def fingerprint(self) -> str:
+        """Changes when the content of any file does, however it was replaced."""
+        content = hashlib.sha256()
+        for file in self.files:
+            try:
+                content.update(hashlib.sha256(file.read_bytes()).digest())
+            except OSError as error:
+                content.update(str(error).encode())
+        return content.hexdigest()
+
+    def check(self) -> None:
+        """Raises TLSFailed unless files, key and certificate can be used together."""
+        self.context()
+
+    def context(self) -> ssl.SSLContext:
+        """An OpenSSL context that serves with these files. Raises TLSFailed."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = (
+            ssl.TLSVersion.TLSv1_3 if self.minimum is MinimumTLS.TLS13 else ssl.TLSVersion.TLSv1_2
+        )
+        # Offering h2 here would make Go clients choose it; see docs/decisions on the process server.
+        context.set_alpn_protocols(["http/1.1"])
+        self.load_into(context)
+        return context
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Read the files, perhaps again, into a context that may be in use. Raises TLSFailed."""
+        for file in self.files:
+            _readable(file)
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except (ssl.SSLError, ValueError) as error:
+            raise TLSFailed(
+                f"certificate {self.certificate} and key {self.key} cannot be used: "
+                f"{_reason(error)}"
+            ) from error
+        for file in self.client_authorities:
+            try:
+                context.load_verify_locations(file)
+            except ssl.SSLError as error:
+                raise TLSFailed(
+                    f"client authority {file} holds no usable PEM certificate: {_reason(error)}"
+                ) from error
+        context.verify_mode = {
+            ClientAuthentication.NONE: ssl.CERT_NONE,
+            ClientAuthentication.IF_GIVEN: ssl.CERT_OPTIONAL,
+            ClientAuthentication.REQUIRED: ssl.CERT_REQUIRED,
+        }[self.client_authentication]
+
+
+def _readable(file: Path) -> None:
+    try:
+        with file.open("rb"):
+            pass
+    except OSError as error:
+        raise TLSFailed(f"TLS file {file} cannot be read: {error.strerror}") from error
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or str(error)
+    return {
+        "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
+        "NO_START_LINE": "no PEM block found",
+        "PEM_LIB": "no PEM block found",
+        "NO_CERTIFICATE_OR_CRL_FOUND": "no PEM block found",
+    }.get(reason, f"{reason}".replace("_", " ").lower())
