@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from longshore.oci.errors import StorageFull, Unavailable
 
@@ -74,13 +74,16 @@ class Database:
         return self._engine
 
     def open(self) -> None:
-        """Connect. Raises Unavailable when the database does not answer. Blocks: call in a thread."""
-        with _translated():
+        """Connect. Raises Unavailable when the database does not answer, and closes then. Blocks:
+        call in a thread."""
+        try:
             if self.is_sqlite:
-                path = Path(self.url.database or "")
-                path.parent.mkdir(parents=True, exist_ok=True)
-            with self._engine.connect() as connection:
+                Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            with _translated(), self._engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
+        except Unavailable:
+            self.close()
+            raise
         if self.is_sqlite:
             self._watch = sqlite3.connect(
                 self.url.database or "", timeout=0, isolation_level=None, check_same_thread=False
@@ -260,8 +263,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        reason = str(error.orig)
-        if "disk is full" in reason or getattr(error.orig, "sqlstate", None) == "53100":
+        reason = str(error.orig).strip()
+        if _is_full(error):
             raise StorageFull(
                 "the disk that holds the database is full: nothing was changed; "
                 "free some space and try again"
@@ -272,3 +275,19 @@ def _translated() -> Iterator[None]:
         raise Unavailable(
             "the database does not answer: try again in a moment", headers={"Retry-After": "5"}
         ) from error
+    except DatabaseError as error:
+        if "not a database" in str(error.orig) or "malformed" in str(error.orig):
+            raise Unavailable(
+                f"the database cannot be read: {error.orig} (it is damaged, or is not a database)"
+            ) from error
+        raise
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind ``error``. SQLite ends the transaction by itself then, so what
+    arrives here may be the savepoint that is no longer there."""
+    while error is not None:
+        if "disk is full" in str(error) or getattr(error, "sqlstate", None) == "53100":
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,108 @@
+"""A registry in process: the real application over real storage, on SQLite and on PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio.to_thread
+import httpx
+import pytest
+
+from longshore import migrations
+from longshore.access.anonymous import AnonymousAccess
+from longshore.db.database import Database
+from longshore.http.application import Application
+from longshore.oci.digest import Digest
+from longshore.registry.faults import explain_storage
+from longshore.registry.install import DataPlaneOptions, install
+from longshore.storage.filesystem import FilesystemDriver
+from longshore.testing.builders import Content, Image
+
+
+@dataclass
+class Registry:
+    """A client of one process' application, with the verbs that tests repeat."""
+
+    client: httpx.AsyncClient
+    application: Application
+    database: Database
+    driver: FilesystemDriver
+
+    async def begin(self, name: str, query: str = "") -> str:
+        """Start an upload; its location."""
+        response = await self.client.post(f"/v2/{name}/blobs/uploads/{query}")
+        assert response.status_code == 202, response.text
+        return response.headers["location"]
+
+    async def push_blob(self, name: str, data: bytes, algorithm: str = "sha256") -> Digest:
+        digest = Digest.of(data, algorithm)
+        location = await self.begin(name)
+        response = await self.client.put(f"{location}?digest={digest}", content=data)
+        assert response.status_code == 201, response.text
+        return digest
+
+    async def push_manifest(self, name: str, reference: str, manifest: Content) -> httpx.Response:
+        return await self.client.put(
+            f"/v2/{name}/manifests/{reference}",
+            content=manifest.data,
+            headers={"Content-Type": manifest.descriptor.media_type},
+        )
+
+    async def push_image(self, name: str, reference: str, image: Image) -> httpx.Response:
+        for blob in image.blobs:
+            await self.push_blob(name, blob.data)
+        response = await self.push_manifest(name, reference, image.manifest)
+        assert response.status_code == 201, response.text
+        return response
+
+
+@dataclass
+class Cluster:
+    """Several processes' worth of applications over one database and one storage."""
+
+    url: str
+    directory: Path
+    options: DataPlaneOptions = field(default_factory=DataPlaneOptions)
+
+    @asynccontextmanager
+    async def node(self, options: DataPlaneOptions | None = None) -> AsyncIterator[Registry]:
+        database = Database(self.url, pool_size=4)
+        driver = FilesystemDriver(self.directory)
+        await driver.open()
+        await anyio.to_thread.run_sync(database.open)
+        await anyio.to_thread.run_sync(migrations.upgrade, database)
+        routes = install(database, driver, AnonymousAccess(), options or self.options)
+        application = Application(routes, _nothing(), explain=explain_storage, body_timeout=5)
+        transport = httpx.ASGITransport(application, raise_app_exceptions=True)
+        try:
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                yield Registry(client, application, database, driver)
+        finally:
+            await anyio.to_thread.run_sync(database.close)
+            await driver.close()
+
+
+@asynccontextmanager
+async def _nothing() -> AsyncIterator[None]:
+    yield
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Every test of the data plane runs on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/longshore.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def cluster(database_url: str, tmp_path: Path) -> Cluster:
+    return Cluster(database_url, tmp_path / "data")
+
+
+@pytest.fixture
+async def registry(cluster: Cluster) -> AsyncIterator[Registry]:
+    async with cluster.node() as node:
+        yield node
