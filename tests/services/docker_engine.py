@@ -4,40 +4,58 @@ Loopback counts as insecure for the engine: it takes plain HTTP there and any ce
 it does with a private authority can only be tested on another address (see `namespace`).
 """
 
+import json
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.services.images import busybox_files, tar
 from tests.services.processes import Service
-from tests.services.programs import missing, program, root_only
+from tests.services.programs import missing, program, root_only, search_path
 
 BASE_IMAGE = "base:1"
 CLASSIC_CLIENT = "/usr/bin/docker"
 
 
 class DockerEngine:
-    """A running dockerd; `socket` is where it listens. `wrap` goes before its command line."""
+    """A running dockerd; `socket` is where it listens. `wrap` goes before its command line.
 
-    def __init__(self, directory: Path, wrap: Sequence[str] = ()) -> None:
+    An engine that `wrap` runs in another root directory gets that as `root`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        wrap: Sequence[str] = (),
+        *,
+        root: Path = Path("/"),
+        settings: Mapping[str, Any] | None = None,
+        storage: str = "overlay2",
+    ) -> None:
         self.directory = directory
         self.socket = directory / "docker.sock"
+        (directory / "daemon.json").write_text(json.dumps(settings or {}))
+        inside = Path("/") / directory.relative_to(root)
         options = {
-            "--host": f"unix://{self.socket}",
-            "--data-root": directory / "data",
-            "--exec-root": directory / "exec",
-            "--pidfile": directory / "pid",
+            "--host": f"unix://{inside / 'docker.sock'}",
+            "--config-file": inside / "daemon.json",
+            "--data-root": inside / "data",
+            "--exec-root": inside / "exec",
+            "--pidfile": inside / "pid",
             "--bridge": "none",
-            "--storage-driver": "overlay2",
+            "--storage-driver": storage,
             **dict.fromkeys(("--iptables", "--ip6tables", "--ip-forward", "--ip-masq"), "false"),
         }
-        argv = [*wrap, program("dockerd"), *(f"{key}={value}" for key, value in options.items())]
-        self.service = Service("dockerd", argv, directory / "log")
+        argv = [*wrap, "dockerd", *(f"{key}={value}" for key, value in options.items())]
+        environment = {**os.environ, "PATH": search_path()}
+        self.service = Service("dockerd", argv, directory / "log", env=environment)
         self.service.wait_until(self._answers)
 
     @property

@@ -1,0 +1,1 @@
+"""Clients newer than the machine's distribution has; outside `make check` (see `make docker-new`)."""
