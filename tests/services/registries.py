@@ -112,10 +112,11 @@ def base_config(directory: Path, host: str) -> Config:
 
 
 class RegistryFactory:
-    """Starts registries and ends those it started."""
+    """Starts registries and ends those it started; `server` is another program to start."""
 
-    def __init__(self, directory: Path, authority: Authority) -> None:
+    def __init__(self, directory: Path, authority: Authority, server: str | None = None) -> None:
         self.directory = directory
+        self.server = server
         self.authority = authority
         self._started: list[Registry] = []
 
@@ -150,7 +151,7 @@ class RegistryFactory:
             config["http"]["tls"] = {"certificate": str(pair.certificate), "key": str(pair.key)}
         path = directory / "config.yml"
         path.write_text(yaml.safe_dump(merge(config, more or {}), sort_keys=False))
-        argv = (*wrap, server_program(), "serve", str(path))
+        argv = (*wrap, self.server or server_program(), "serve", str(path))
         service = Service(
             f"registry on {host}", argv, directory / "log", env={**os.environ, **(env or {})}
         )
