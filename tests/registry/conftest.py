@@ -65,13 +65,17 @@ class Cluster:
     directory: Path
     options: DataPlaneOptions = field(default_factory=DataPlaneOptions)
 
+    def _database(self) -> Database:
+        database = Database(self.url, pool_size=4)
+        database.open()
+        migrations.upgrade(database)
+        return database
+
     @asynccontextmanager
     async def node(self, options: DataPlaneOptions | None = None) -> AsyncIterator[Registry]:
-        database = Database(self.url, pool_size=4)
+        database = await anyio.to_thread.run_sync(self._database)
         driver = FilesystemDriver(self.directory)
         await driver.open()
-        await anyio.to_thread.run_sync(database.open)
-        await anyio.to_thread.run_sync(migrations.upgrade, database)
         routes = install(database, driver, AnonymousAccess(), options or self.options)
         application = Application(routes, _nothing(), explain=explain_storage, body_timeout=5)
         transport = httpx.ASGITransport(application, raise_app_exceptions=True)

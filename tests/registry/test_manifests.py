@@ -140,10 +140,12 @@ async def test_layers_that_stay_elsewhere_need_not_be_pushed(registry):
         "size": 5,
         "urls": ["https://elsewhere.example/layer"],
     }
-    picture = image([], layers=[foreign])
-    await registry.push_blob("team/app", picture.blobs[0].data)
+    document = {**json.loads(IMAGE.manifest.data), "layers": [foreign]}
+    await registry.push_blob("team/app", IMAGE.blobs[0].data)
 
-    response = await registry.push_manifest("team/app", "v1", picture.manifest)
+    response = await registry.push_manifest(
+        "team/app", "v1", content(json.dumps(document).encode(), mediatypes.OCI_MANIFEST)
+    )
 
     assert response.status_code == 201
 
