@@ -105,10 +105,9 @@ def _readable(file: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or str(error)
-    return {
-        "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
-        "NO_START_LINE": "no PEM block found",
-        "PEM_LIB": "no PEM block found",
-        "NO_CERTIFICATE_OR_CRL_FOUND": "no PEM block found",
-    }.get(reason, f"{reason}".replace("_", " ").lower())
+    text = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
+    if "key values mismatch" in text:
+        return "the key does not belong to the certificate"
+    if any(hint in text for hint in ("pem lib", "no start line", "no certificate or crl")):
+        return "no PEM block found"
+    return text

@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from tests.services.processes import Service, free_port
 
-_ROOT = Path(__file__).parents[3]
+_PROGRAM = Path(__file__).with_name("program.py")
 
 
 class Running:
@@ -27,10 +28,7 @@ class Running:
             options.setdefault("address", f"127.0.0.1:{self.port}")
         self.tls: ssl.SSLContext | None = None
         self.opened: list[http.client.HTTPConnection] = []
-        program = f"import runpy; runpy.run_path({str(Path(__file__).with_name('program.py'))!r}, run_name='__main__')"
-        self.service = Service(
-            "test server", [sys.executable, "-c", program, json.dumps(options)], log
-        )
+        self.service = Service("test server", [sys.executable, _PROGRAM, json.dumps(options)], log)
 
     def wait(self) -> "Running":
         self.service.wait_until(lambda: "ready " in self.log)
@@ -82,6 +80,14 @@ def ask(connection: http.client.HTTPConnection, path: str = "/pid") -> Any:
     """What the test application answers on a connection that stays open."""
     connection.request("GET", path)
     return json.loads(connection.getresponse().read())
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5) -> None:
+    """Wait until the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
 
 
 Start = Callable[..., Running]

@@ -52,6 +52,10 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+def say(text: str) -> None:
+    os.write(1, text.encode() + b"\n")
+
+
 async def _length(receive: Any) -> int:
     length = 0
     while True:
@@ -74,7 +78,7 @@ def main() -> int:
             application,
             Application("debug", slot, ""),
             on_drain=application.drain,
-            on_exit=lambda: print(f"worker {slot} leaves", flush=True),
+            on_exit=lambda: say(f"worker {slot} leaves"),
         )
 
     if tls := given.pop("tls", None):
@@ -90,11 +94,11 @@ def main() -> int:
         serve(
             factory,
             ServerOptions(**given),
-            on_ready=lambda url: print(f"ready {url}", flush=True),
-            on_worker_exit=lambda slot: print(f"worker {slot} ended", flush=True),
+            on_ready=lambda url: say(f"ready {url}"),
+            on_worker_exit=lambda slot: say(f"worker {slot} ended"),
         )
     except (ServerFailed, TLSFailed) as error:
-        print(f"failed: {error}", file=sys.stderr)
+        say(f"failed: {error}")
         return 1
     return 0
 

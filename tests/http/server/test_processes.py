@@ -5,18 +5,12 @@ import http.client
 import os
 import signal
 import time
+from functools import partial
 
 import pytest
 
-from tests.http.server.conftest import Start, ask
+from tests.http.server.conftest import Running, Start, ask, eventually
 from tests.services.processes import free_port, listening
-
-
-def eventually(condition, seconds=5):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
 
 
 def test_requests_are_answered_by_as_many_processes_as_were_asked_for(start: Start, engine: str):
@@ -29,15 +23,22 @@ def test_requests_are_answered_by_as_many_processes_as_were_asked_for(start: Sta
     assert server.get()["pid"] in server.workers()
 
 
+def replaced(server: Running, before: set[int]) -> bool:
+    now = server.workers()
+    return len(now) == len(before) and now != before
+
+
+def died(server: Running, times: int) -> bool:
+    return server.log.count("was killed by") == times
+
+
 def test_a_killed_worker_is_replaced_however_often_it_is_killed(start: Start):
     server = start(workers=2).wait()
     eventually(lambda: len(server.workers()) == 2)
     for _ in range(4):
         victims = server.workers()
         os.kill(min(victims), signal.SIGKILL)
-        eventually(
-            lambda before=victims: len(server.workers()) == 2 != len(before & server.workers())
-        )
+        eventually(partial(replaced, server, victims))
         assert server.get()["name"] == "main"
 
     assert server.service.process.poll() is None
@@ -54,10 +55,10 @@ def test_the_only_worker_is_replaced_and_waiting_connections_are_answered(start:
 
 def test_workers_that_die_at_once_are_replaced_ever_more_slowly(start: Start):
     server = start(workers=1).wait()
-    for _ in range(5):
+    for deaths in range(1, 6):
         eventually(lambda: len(server.workers()) == 1)
-        os.kill(*server.workers(), signal.SIGKILL)
-        eventually(lambda: server.log.count("was killed by") > _)
+        os.kill(min(server.workers()), signal.SIGKILL)
+        eventually(partial(died, server, deaths))
 
     assert "its replacement starts in" in server.log
     assert server.get()["slot"] == 0

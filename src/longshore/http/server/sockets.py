@@ -80,9 +80,9 @@ def _refused(address: str, error: OSError) -> ServerFailed:
 
 def listen_unix(path: str, backlog: int) -> socket.socket:
     """A listening Unix socket; one left behind by a dead server is replaced. Raises ServerFailed."""
+    _remove_stale(Path(path))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _remove_stale(Path(path))
         listener.bind(path)
         listener.listen(backlog)
     except OSError as error:

@@ -1,0 +1,174 @@
+"""TLS: protocol versions, reload under open connections, certificates of clients."""
+
+import shutil
+import signal
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from longshore.http.tls import ClientAuthentication, TLSFailed, TLSOptions
+from tests.http.server.conftest import Running, Start, ask, eventually
+from tests.services.certificates import Authority, KeyPair
+
+
+@pytest.fixture
+def pair(authority: Authority, tmp_path: Path) -> KeyPair:
+    """A certificate of 127.0.0.1 in files of this test's own, so that it can replace them."""
+    return copy(authority.issue("127.0.0.1"), tmp_path)
+
+
+def copy(source: KeyPair, directory: Path) -> KeyPair:
+    return KeyPair(
+        Path(shutil.copy(source.certificate, directory / "server.crt")),
+        Path(shutil.copy(source.key, directory / "server.key")),
+    )
+
+
+def serial(server: Running) -> str:
+    """Which certificate a new connection is shown."""
+    assert server.tls
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain,
+        server.tls.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
+    ):
+        found = wrapped.getpeercert()
+        assert found
+        return str(found["serialNumber"])
+
+
+@pytest.fixture
+def secure(start: Start, pair: KeyPair, authority: Authority, engine: str) -> Running:
+    server = start(engine=engine, tls={"certificate": str(pair.certificate), "key": str(pair.key)})
+    server.tls = authority.client_context()
+    return server.wait()
+
+
+def test_http_is_spoken_over_tls_and_the_scheme_is_https(secure: Running):
+    assert secure.get("/scope")["scheme"] == "https"
+    assert "ready https://" in secure.log
+
+
+def test_only_http_1_is_offered(secure: Running, authority: Authority):
+    context = authority.client_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", secure.port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
+    ):
+        assert wrapped.selected_alpn_protocol() == "http/1.1"
+
+
+def test_tls_1_2_is_refused_when_1_3_is_the_minimum(
+    start: Start, pair: KeyPair, authority: Authority, engine: str
+):
+    files = {"certificate": str(pair.certificate), "key": str(pair.key)}
+    server = start(engine=engine, tls={**files, "minimum": "tls1.3"}).wait()
+    old = authority.client_context()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    with pytest.raises(ssl.SSLError):
+        server.get(tls=old)
+    assert server.get(tls=authority.client_context())["name"] == "main"
+
+
+def test_changed_files_reach_new_connections_while_a_request_is_in_flight(
+    secure: Running, authority: Authority, pair: KeyPair
+):
+    before = serial(secure)
+    flying = secure.connect()
+    flying.request("GET", "/slow/1.5")
+
+    copy(authority.issue("127.0.0.1"), pair.key.parent)
+    secure.service.process.send_signal(signal.SIGHUP)
+
+    eventually(lambda: serial(secure) != before)
+    assert b"slot" in flying.getresponse().read()
+    assert secure.service.process.poll() is None
+
+
+def test_changed_files_are_noticed_without_a_signal(
+    start: Start, authority: Authority, pair: KeyPair
+):
+    files = {"certificate": str(pair.certificate), "key": str(pair.key)}
+    server = start(tls_poll=0.1, tls=files)
+    server.tls = authority.client_context()
+    before = serial(server.wait())
+
+    copy(authority.issue("127.0.0.1"), pair.key.parent)
+
+    eventually(lambda: serial(server) != before)
+    assert ask(server.connect())["name"] == "main"
+
+
+def test_a_broken_pair_is_reported_and_the_old_one_stays(
+    secure: Running, authority: Authority, pair: KeyPair
+):
+    before = serial(secure)
+    shutil.copy(authority.issue("127.0.0.1").key, pair.key)
+
+    secure.service.process.send_signal(signal.SIGHUP)
+
+    eventually(lambda: "the key does not belong to the certificate" in secure.log)
+    assert serial(secure) == before
+
+
+def test_a_client_without_a_certificate_is_refused_when_one_is_required(
+    start: Start, pair: KeyPair, authority: Authority, engine: str
+):
+    server = start(engine=engine, tls=mutual(pair, authority, ClientAuthentication.REQUIRED)).wait()
+    known = authority.client_context()
+    client = authority.issue("client.example")
+    known.load_cert_chain(client.certificate, client.key)
+
+    assert server.get(tls=known)["name"] == "main"
+    with pytest.raises((ssl.SSLError, OSError)):
+        server.get(tls=authority.client_context())
+
+
+def test_a_client_may_come_without_a_certificate_but_not_with_a_strange_one(
+    start: Start, pair: KeyPair, authority: Authority, tmp_path: Path
+):
+    server = start(tls=mutual(pair, authority, ClientAuthentication.IF_GIVEN)).wait()
+    stranger = Authority(tmp_path).issue("stranger.example")
+    strange = authority.client_context()
+    strange.load_cert_chain(stranger.certificate, stranger.key)
+
+    assert server.get(tls=authority.client_context())["name"] == "main"
+    with pytest.raises((ssl.SSLError, OSError)):
+        server.get(tls=strange)
+
+
+def mutual(pair: KeyPair, authority: Authority, how: ClientAuthentication) -> dict[str, object]:
+    return {
+        "certificate": str(pair.certificate),
+        "key": str(pair.key),
+        "authorities": [str(authority.certificate)],
+        "clients": str(how),
+    }
+
+
+def test_a_key_of_another_certificate_is_named_at_the_start(
+    authority: Authority, start: Start, tmp_path: Path
+):
+    certificate = authority.issue("127.0.0.1").certificate
+    key = authority.issue("other.example").key
+
+    server = start(tls={"certificate": str(certificate), "key": str(key)})
+
+    assert server.exit_code == 1
+    assert "the key does not belong to the certificate" in server.log
+
+
+def test_files_that_are_missing_or_no_pem_are_named(authority: Authority, tmp_path: Path):
+    pair = authority.issue("127.0.0.1")
+    text = tmp_path / "text"
+    text.write_text("not a certificate")
+
+    with pytest.raises(TLSFailed, match=r"absent\.crt cannot be read: No such file"):
+        TLSOptions(tmp_path / "absent.crt", pair.key).check()
+    with pytest.raises(TLSFailed, match="no PEM block found"):
+        TLSOptions(text, pair.key).check()
+    with pytest.raises(TLSFailed, match="no usable PEM certificate"):
+        TLSOptions(pair.certificate, pair.key, client_authorities=(text,)).check()
