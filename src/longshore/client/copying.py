@@ -3,7 +3,7 @@
 import enum
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -13,8 +13,10 @@ from longshore.client.image_config import image_platform
 from longshore.client.platforms import choose, describe, subset
 from longshore.oci import mediatypes
 from longshore.oci.descriptor import Descriptor, Platform
-from longshore.oci.digest import Digest
 from longshore.oci.manifest import Manifest
+
+if TYPE_CHECKING:
+    from longshore.oci.digest import Digest
 
 T = TypeVar("T")
 

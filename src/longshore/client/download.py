@@ -27,7 +27,7 @@ async def download(
         try:
             async with transport.stream(_ask(path, scopes, position)) as response:
                 skip = _bytes_to_skip(transport, response, descriptor, position)
-                async for piece in response.aiter_raw(CHUNK):
+                async for piece in _gathered(response):
                     fresh = piece[skip:]
                     skip = max(0, skip - len(piece))
                     position += len(fresh)
@@ -46,6 +46,23 @@ async def download(
                 raise
             if fruitless:
                 await anyio.sleep(_PAUSE_WITHOUT_PROGRESS * fruitless)
+
+
+async def _gathered(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The body in larger pieces. What arrived before a break is given out, not lost with it."""
+    pieces: list[bytes] = []
+    length = 0
+    try:
+        async for piece in response.aiter_raw():
+            pieces.append(piece)
+            length += len(piece)
+            if length >= CHUNK:
+                yield b"".join(pieces)
+                pieces, length = [], 0
+    except httpx.TransportError:
+        yield b"".join(pieces)
+        raise
+    yield b"".join(pieces)
 
 
 def _ask(path: str, scopes: frozenset[str], position: int) -> Ask:

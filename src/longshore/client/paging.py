@@ -26,13 +26,13 @@ async def pages(
 async def linked(transport: Transport, first: Ask) -> AsyncIterator[Reply]:
     """An answer and those its Link headers lead to; an address that comes twice ends it."""
     ask: Ask | None = first
-    seen: set[str] = set()
-    while ask is not None and str(ask.url) not in seen:
-        seen.add(str(ask.url))
+    seen: set[httpx.URL] = set()
+    while ask is not None:
         reply = await transport.call(ask)
         yield reply
+        seen.add(reply.url)
         following = _next_page(transport, reply)
-        ask = replace(first, url=following) if following else None
+        ask = replace(first, url=following) if following and following not in seen else None
 
 
 def _next_page(transport: Transport, reply: Reply) -> httpx.URL | None:

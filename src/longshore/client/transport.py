@@ -113,7 +113,12 @@ class Transport:
             except Unreachable as error:
                 if not error.temporary:  # an untrusted certificate is no reason to go without
                     raise
-        return await self._contact(urls[-1])
+        try:
+            return await self._contact(urls[-1])
+        except Unreachable as error:
+            # Nobody is there: more attempts would only keep a person waiting for that news.
+            error.temporary = False
+            raise
 
     def _schemes(self, host: str) -> list[str]:
         if self.connection.plain_http:
