@@ -13,7 +13,7 @@ Every implementation runs the suite in :mod:`longshore.testing.storage_contract`
 """
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -86,10 +86,15 @@ class StorageDriver(Protocol):
     - what :meth:`write` and :meth:`publish` have returned from survives a crash of the process
       and of the machine; before that, either the old or the new content is visible, never a mixture;
     - memory is bounded, whatever the size of an object;
-    - errors are those above and name the driver and the path.
+    - errors are those above and name the driver and the path;
+    - a cancelled call leaves the old state or the new one, and releases what it holds.
+
+    The generators hold a file or a connection until they are exhausted or closed: whoever may stop
+    early closes them (:func:`contextlib.aclosing`).
 
     Not promised: directories (an empty one may or may not exist), any order of :meth:`list`,
-    locks between writers of one path (the last one wins, whole).
+    locks between writers of one path (the last one wins, whole), that a deletion survives a crash
+    of the machine.
     """
 
     name: str
@@ -103,9 +108,12 @@ class StorageDriver(Protocol):
     async def read(self, path: str) -> bytes:
         """The whole content, for small objects. Raises PathNotFound."""
 
-    def stream(self, path: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    def stream(
+        self, path: str, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """The content from byte ``start``, at most ``length`` bytes, in pieces of bounded size.
 
+        What lies beyond the end of the object is left out, so a ``start`` there gives no piece.
         Raises PathNotFound before the first piece; StorageUnavailable if the object ends early.
         """
 
@@ -118,27 +126,38 @@ class StorageDriver(Protocol):
     async def append(self, staged: Staged, chunks: AsyncIterable[bytes]) -> Staged:
         """Add ``chunks`` after the ``staged.size`` bytes that have arrived; the new state.
 
-        If ``chunks`` ends early what arrived is kept. Never changes what ``staged`` already holds:
+        If ``chunks`` ends early what arrived is kept; if it raises, the error passes through
+        unchanged and this attempt's bytes are removed. Never changes what ``staged`` already holds:
         two attempts from the same ``staged`` do not disturb each other, and the one whose result
         is not recorded leaves nothing that could be published.
+
+        Once returned, the bytes survive a crash of the process. A crash of the machine may take
+        them; later calls then raise PathNotFound and never see other bytes instead.
+
+        Raises PathNotFound if the staged bytes are gone: the upload must start again.
         """
 
-    def staged_stream(self, staged: Staged) -> AsyncIterator[bytes]:
+    def staged_stream(self, staged: Staged) -> AsyncGenerator[bytes, None]:
         """The staged bytes from the start, to hash them again. Raises PathNotFound if they are gone."""
 
     async def publish(self, staged: Staged, path: str) -> None:
         """Make the staged bytes durable and visible under ``path`` in one step; the staging ends.
 
-        Raises PathNotFound if the staged bytes are gone.
+        A ``staged`` of no bytes gives an empty object. A publish that was interrupted, or whose
+        success was not recorded, may be repeated: when the staged bytes are gone and an object of
+        ``staged.size`` bytes lies under ``path``, that object is taken for theirs. So ``path`` must
+        be one that only this content can have, such as the path of a verified digest.
+
+        Raises PathNotFound if the staged bytes are gone and ``path`` does not have them.
         """
 
     async def discard(self, upload: str) -> None:
         """Remove whatever is staged for an upload, by any attempt. Nothing there is no error."""
 
-    def list(self, prefix: str) -> AsyncIterator[Entry]:
+    def list(self, prefix: str) -> AsyncGenerator[Entry, None]:
         """Every object below ``prefix`` (a whole path segment), in no promised order."""
 
-    def list_staged(self) -> AsyncIterator[tuple[str, float]]:
+    def list_staged(self) -> AsyncGenerator[tuple[str, float], None]:
         """Uploads that have staged bytes, with the time of their last write (POSIX seconds)."""
 
     async def delete(self, path: str) -> None:

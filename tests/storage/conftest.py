@@ -1,0 +1,6 @@
+"""Assertions of the shipped contract explain themselves when they fail."""
+
+import pytest
+
+pytest.register_assert_rewrite("longshore.testing.storage_objects")
+pytest.register_assert_rewrite("longshore.testing.storage_staging")
