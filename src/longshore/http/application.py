@@ -3,6 +3,7 @@
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Explain = Callable[[Exception], RegistryError | None]
+Guard = Callable[[str], None]
 
 
 class Application:
@@ -38,10 +40,12 @@ class Application:
         read_only: bool = False,
         body_timeout: float = 60.0,
         explain: Explain = lambda _error: None,
+        guard: Guard = lambda _route: None,
     ) -> None:
         """``headers`` go on every reply. ``prefix`` is a path below which everything lies.
         ``body_timeout`` is how many seconds a request body may pause. ``explain`` says how an
-        error of a lower layer is told to a client."""
+        error of a lower layer is told to a client. ``guard`` gets the name of the route, and may
+        refuse before it is called."""
         self.router = Router(routes)
         self.lifespan = lifespan
         self.observers = tuple(observers)
@@ -51,6 +55,12 @@ class Application:
         self.read_only = read_only
         self.body_timeout = body_timeout
         self.explain = explain
+        self.guard = guard
+        self._open: dict[str, Exchange] = {}
+
+    def in_flight(self) -> Mapping[str, int]:
+        """How many requests each route is answering at this moment."""
+        return Counter(exchange.route for exchange in self._open.values())
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] == "lifespan":
@@ -63,11 +73,13 @@ class Application:
         exchange = Exchange(secrets.token_hex(8), scope["method"], scope["path"])
         self.proxies.apply(scope, exchange)
         request = Request(scope, receive, exchange, self.body_timeout)
+        self._open[exchange.request_id] = exchange
         try:
             response = await self._respond(request)
             exchange.status = response.status
             await response.send(request, send, self.headers)
         finally:
+            del self._open[exchange.request_id]
             exchange.seconds = time.perf_counter() - began
             for observe in self.observers:
                 observe(exchange)
@@ -80,6 +92,7 @@ class Application:
                 path = path[len(self.prefix) :]
             match = self.router.match(exchange.method, path)
             exchange.route = match.route.name
+            self.guard(exchange.route)
             self._check_writable(match, exchange.method)
             return await match(request)
         except RegistryError as error:
@@ -107,8 +120,10 @@ class Application:
         try:
             await self.lifespan.__aenter__()
         except Exception as error:
-            logger.exception("the worker did not start")
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            # The person who starts the server gets one sentence; the stack trace is for debuggers.
+            logger.debug("the worker did not start", exc_info=True)
+            message = " ".join(str(error).split()) or type(error).__name__
+            await send({"type": "lifespan.startup.failed", "message": message})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
