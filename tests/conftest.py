@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.services.registries",
     "tests.services.nginx",
     "tests.services.docker_engine",
+    "tests.services.in_process",
 ]
 
 

@@ -7,7 +7,17 @@ outside its transaction.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from longshore.oci.digest import Digest
@@ -427,5 +437,8 @@ def remembered(connection: Connection, name: str, otherwise: Any) -> Any:
 def _insert_if_absent(connection: Connection, table: Any, values: dict[str, Any]) -> bool:
     """Insert unless a row with the same key exists; whether it was inserted."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount > 0
+    # RETURNING rather than a row count: psycopg's count means nothing beside implicit returning.
+    statement = (
+        dialect.insert(table).values(**values).on_conflict_do_nothing().returning(literal(1))
+    )
+    return connection.execute(statement).first() is not None

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from longshore import migrations
-from longshore.access.anonymous import AnonymousAccess
+from longshore.access.anonymous import AnonymousController
 from longshore.db.database import Database
 from longshore.http.application import Application
 from longshore.oci.digest import Digest
@@ -76,7 +76,7 @@ class Cluster:
         database = await anyio.to_thread.run_sync(self._database)
         driver = FilesystemDriver(self.directory)
         await driver.open()
-        routes = install(database, driver, AnonymousAccess(), options or self.options)
+        routes = install(database, driver, AnonymousController(), options or self.options)
         application = Application(routes, _nothing(), explain=explain_storage, body_timeout=5)
         transport = httpx.ASGITransport(application, raise_app_exceptions=True)
         try:

@@ -1,0 +1,151 @@
+"""Offline collection: nothing reachable goes, everything else does, and the report is true."""
+
+import anyio.to_thread
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from longshore.db import occupancy
+from longshore.gc.collection import OfflineCollection, reach
+from longshore.gc.store import Node
+from longshore.oci.digest import Digest
+from longshore.storage import layout
+from longshore.testing.builders import artifact, image, index
+
+pytestmark = pytest.mark.anyio
+
+ONE, TWO = image([b"one"]), image([b"two"])
+
+
+async def collect(registry, **options):
+    lines = []
+    run = OfflineCollection(registry.database, registry.driver, lines.append, **options)
+    return await run.run(), lines
+
+
+async def stored(registry):
+    found = [layout.blob_digest(entry.path) async for entry in registry.driver.list(layout.BLOBS)]
+    return {digest for digest in found if digest}
+
+
+def everything(*images):
+    return {blob.digest for picture in images for blob in [*picture.blobs, picture.manifest]}
+
+
+async def test_what_a_manifest_refers_to_stays_and_the_rest_goes(registry):
+    await registry.push_image("team/app", "one", ONE)
+    await registry.push_blob("team/app", b"nobody refers to me")
+
+    report, lines = await collect(registry)
+
+    assert await stored(registry) == everything(ONE)
+    assert (report.blobs, report.links, report.freed) == (1, 1, 19)
+    assert f"blob eligible for deletion: {Digest.of(b'nobody refers to me')}" in lines
+    assert (await registry.client.get("/v2/team/app/manifests/one")).status_code == 200
+
+
+async def test_a_dry_run_says_the_same_and_changes_nothing(registry):
+    await registry.push_image("team/app", "one", ONE)
+    await registry.push_image("team/app", TWO.digest, TWO)
+    before = await stored(registry)
+
+    told, dry_lines = await collect(registry, dry_run=True, delete_untagged=True)
+    after = await stored(registry)
+    done, lines = await collect(registry, delete_untagged=True)
+
+    assert after == before
+    assert (told, dry_lines) == (done, lines)
+    assert await stored(registry) == everything(ONE)
+
+
+async def test_untagged_manifests_stay_unless_asked(registry):
+    await registry.push_image("team/app", ONE.digest, ONE)
+
+    await collect(registry)
+    assert await stored(registry) == everything(ONE)
+    await collect(registry, delete_untagged=True)
+    assert await stored(registry) == set()
+
+
+async def test_children_of_a_tagged_index_and_what_refers_to_them_stay(registry):
+    sbom = artifact(ONE.manifest)
+    signature = artifact(sbom.manifest, "application/vnd.example.signature")
+    for picture in (ONE, TWO, sbom, signature):
+        await registry.push_image("team/app", picture.digest, picture)
+    await registry.push_manifest("team/app", "multi", index([ONE.manifest]))
+
+    report, _ = await collect(registry, delete_untagged=True)
+
+    assert report.manifests == 1
+    for kept in (ONE, sbom, signature):
+        path = f"/v2/team/app/manifests/{kept.digest}"
+        assert (await registry.client.get(path)).status_code == 200
+    gone = await registry.client.get(f"/v2/team/app/manifests/{TWO.digest}")
+    assert gone.status_code == 404
+
+
+async def test_bytes_that_another_repository_needs_stay(registry):
+    await registry.push_image("team/app", "one", ONE)
+    await registry.push_image("team/other", "one", ONE)
+    await registry.client.delete(f"/v2/team/app/manifests/{ONE.digest}")
+
+    await collect(registry)
+
+    assert await stored(registry) == everything(ONE)
+    layer = f"/v2/team/app/blobs/{ONE.blobs[0].digest}"
+    assert (await registry.client.get(layer)).status_code == 404
+
+
+async def test_bytes_that_no_row_ever_knew_go(registry):
+    orphan = Digest.of(b"orphan")
+    await registry.driver.write(layout.blob(orphan), b"orphan")
+
+    report, _ = await collect(registry)
+
+    assert report.blobs == 1
+    assert await stored(registry) == set()
+
+
+async def test_no_collection_while_a_server_accepts_pushes(registry):
+    def try_alone():
+        with occupancy.alone(registry.database):
+            pass
+
+    def server():
+        with (
+            occupancy.sharing(registry.database),
+            occupancy.sharing(registry.database),
+            pytest.raises(occupancy.Occupied),
+        ):
+            try_alone()
+        try_alone()
+
+    await anyio.to_thread.run_sync(server)
+
+
+@st.composite
+def graphs(draw):
+    """A repository's manifests: some tagged, indexes over earlier ones, subjects anywhere."""
+    count = draw(st.integers(0, 12))
+    nodes, edges = [], {}
+    for number in range(count):
+        subject = draw(st.none() | st.integers(0, count - 1).map(str))
+        nodes.append(Node(number, str(number), subject, draw(st.booleans())))
+        earlier = st.integers(0, max(number - 1, 0)).map(str)
+        edges[number] = draw(st.lists(earlier, max_size=3)) if number else []
+    return nodes, edges
+
+
+@given(graphs())
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+def test_reach_is_the_smallest_set_closed_under_the_rules(graph):
+    nodes, edges = graph
+    expected = {node.id for node in nodes if node.tagged}
+    while True:
+        more = {int(digest) for i in expected for digest in edges[i]}
+        more |= {n.id for n in nodes if n.subject is not None and int(n.subject) in expected}
+        if more <= expected:
+            break
+        expected |= more
+
+    assert reach(nodes, edges) == expected
