@@ -39,4 +39,4 @@ conformance: venv programs ## only the OCI conformance program
 
 docker-new: venv programs ## Docker 26 with the containerd image store, in a Debian 13 tree (root, 1 GB)
 	scripts/install-debian-13-tree
-	$(PY) -m pytest tests/newer/docker_26.py
+	$(PY) -m pytest tests/clients/newer/docker_26.py

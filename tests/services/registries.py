@@ -169,7 +169,7 @@ class RegistryFactory:
     def close(self) -> None:
         """End whatever still runs; all are ended before a complaint about one is raised."""
         codes = {
-            registry.service.name: (registry.service.stop(), registry.service.tail())
+            registry.service.name: (registry.service.stop(), registry.service.tail(15))
             for registry in self._started
             if registry.service.process.poll() is None
         }
@@ -212,14 +212,6 @@ def login_registry(shared_registries: Callable[[str], Registry]) -> Registry:
 def secure_registry(shared_registries: Callable[[str], Registry]) -> Registry:
     """A registry over TLS, of a private authority, that wants a password; shared."""
     return shared_registries("secure")
-
-
-@pytest.fixture(params=["open", "login", "secure"])
-def registry(
-    request: pytest.FixtureRequest, shared_registries: Callable[[str], Registry]
-) -> Registry:
-    """Each of the three shared registries in turn."""
-    return shared_registries(request.param)
 
 
 @pytest.fixture
