@@ -1,10 +1,12 @@
 """Health over HTTP: for load balancers and orchestrators on the main address, and distribution's
 debug address with metrics and the switch."""
 
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from longshore.http.application import Application
 from longshore.http.request import Request
 from longshore.http.response import JSONResponse, Response
 from longshore.http.routing import Route
@@ -93,3 +95,10 @@ def debug_routes(
     if exposition:
         routes.append(Route("metrics", re.escape(path), {"GET": metrics}, "Prometheus", _WRITES))
     return routes
+
+
+def debug_application(
+    health: Health, exposition: Callable[[], Awaitable[bytes]] | None, path: str = "/metrics"
+) -> Application:
+    """What answers on the debug address. Nothing of it is logged or counted."""
+    return Application(debug_routes(health, exposition, path), contextlib.nullcontext())

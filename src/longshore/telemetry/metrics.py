@@ -154,9 +154,9 @@ class Metrics:
     """The numbers of one worker. An observer of exchanges, and the target of other counts."""
 
     def __init__(self, *, in_flight: Callable[[], Mapping[str, int]] = dict) -> None:
-        """``in_flight`` says how many requests each handler is answering now."""
+        """``in_flight`` says how many requests each handler is answering now; it may be set later."""
         self._registry = CollectorRegistry()
-        self._in_flight = in_flight
+        self.in_flight = in_flight
         self._cells: dict[tuple[str, int, str], _Cell] = {}
         self._refused: Tally[str] = Tally()
         self._lookups = self._hits = 0
@@ -245,7 +245,7 @@ class Metrics:
         """Everything counted so far; where observers run, as only then nothing falls between."""
         batch = _Batch(self._cells, self._refused, self._lookups, self._hits)
         self._cells, self._refused, self._lookups, self._hits = {}, Tally(), 0, 0
-        batch.in_flight = dict.fromkeys(self._handlers, 0) | dict(self._in_flight())
+        batch.in_flight = dict.fromkeys(self._handlers, 0) | dict(self.in_flight())
         self._handlers = set(batch.in_flight)
         return batch
 

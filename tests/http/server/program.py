@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from longshore.http.server import Engine, ServerFailed, ServerOptions, Service, serve
+from longshore.http.server import Engine, ServerFailed, ServerOptions, Service
+from longshore.http.server.run import serve
 from longshore.http.tls import ClientAuthentication, MinimumTLS, TLSFailed, TLSOptions
 
 

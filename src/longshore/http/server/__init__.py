@@ -4,7 +4,9 @@ The supervisor opens the socket, forks the workers, replaces those that die, tel
 certificates and waits for them at the end. It runs no event loop and no thread, so that it can
 fork at any time. A worker runs the ASGI application on one of two engines, Granian or uvicorn.
 
+    run          serve(): the way in
     options      what can be set, and the one error of this package
+    configured   the options that a configuration stands for
     sockets      addresses and listening sockets
     supervisor   the parent's loop
     worker       what a child does from its first to its last breath
@@ -12,6 +14,5 @@ fork at any time. A worker runs the ASGI application on one of two engines, Gran
 """
 
 from longshore.http.server.options import Engine, ServerFailed, ServerOptions, Service
-from longshore.http.server.run import serve
 
-__all__ = ["Engine", "ServerFailed", "ServerOptions", "Service", "serve"]
+__all__ = ["Engine", "ServerFailed", "ServerOptions", "Service"]
