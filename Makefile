@@ -25,14 +25,14 @@ lint: venv ## format, lint, types, import contracts
 	$(VENV)/bin/lint-imports
 
 check: venv programs lint ## everything: install what the tests run, lint, all tests with real clients
-	$(PY) -m pytest -n 2 --dist loadgroup
+	$(PY) -m pytest -n 2 --dist loadfile
 
 programs: ## what the tests run: Debian packages (with root or sudo) and Go tools
 	scripts/install-debian-packages
 	scripts/install-go-tools
 
 clients: venv programs ## only the tests with docker, podman, skopeo, crane, regctl, oras ...
-	$(PY) -m pytest -n 2 --dist loadgroup tests/clients
+	$(PY) -m pytest -n 2 --dist loadfile tests/clients
 
 conformance: venv programs ## only the OCI conformance program
 	$(PY) -m pytest tests/conformance

@@ -11,8 +11,7 @@ from tests.services.images import busybox_files, multi_platform_image, single_im
 from tests.services.programs import Output, Shell
 from tests.services.registries import ALICE, Registry
 
-# One worker does all of these: there is one engine.
-pytestmark = [pytest.mark.service, pytest.mark.xdist_group("docker"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
 DOCKERFILE = f"FROM {BASE_IMAGE}\nRUN echo built > /made\nCOPY hello /hello\nCMD cat /made /hello\n"
 

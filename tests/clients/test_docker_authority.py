@@ -16,7 +16,7 @@ from tests.services.docker_engine import BASE_IMAGE, CLASSIC_CLIENT, DockerEngin
 from tests.services.programs import Shell, missing, root_only
 from tests.services.registries import ALICE, Registry, RegistryFactory
 
-pytestmark = [pytest.mark.service, pytest.mark.xdist_group("docker"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
 ADDRESS = "10.88.0.1"
 NAMESPACE = f'ip link set lo up; ip address add {ADDRESS}/32 dev lo; exec "$@"'

@@ -16,8 +16,7 @@ from tests.services.images import (
 from tests.services.programs import Shell, root_only
 from tests.services.registries import ALICE, Registry
 
-# One worker does all of these: they share the storage of one session.
-pytestmark = [pytest.mark.service, pytest.mark.xdist_group("podman"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
 # Raising the limits of a container's processes is not always allowed, so ask for little.
 LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096")
