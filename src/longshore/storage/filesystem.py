@@ -43,6 +43,8 @@ from longshore.storage.walk import walk
 if TYPE_CHECKING:
     import asyncio
 
+    from longshore.storage.settings import FilesystemSettings
+
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
@@ -260,6 +262,11 @@ class FilesystemDriver:
 
     def _iterate(self, path: str, steps: Generator[T, None, None]) -> AsyncGenerator[T, None]:
         return self._pool.iterate(steps, _Translated(path))
+
+
+def from_settings(settings: "FilesystemSettings") -> FilesystemDriver:
+    """The driver that the configuration describes."""
+    return FilesystemDriver(settings.rootdirectory, maxthreads=settings.maxthreads)
 
 
 def _unusable(error: OSError) -> str:

@@ -8,10 +8,13 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from longshore.storage.driver import Entry, PathNotFound, Staged, Stat
 from longshore.telemetry import clock
+
+if TYPE_CHECKING:
+    from longshore.storage.settings import InMemorySettings
 
 NAME: Final = "inmemory"
 _PIECE: Final = 1 << 20
@@ -130,3 +133,8 @@ class InMemoryDriver:
             return tuple(upload.parts[token] for token in staged.state.get("parts", ()))
         except KeyError:
             raise PathNotFound(NAME, staged.upload, "its staged bytes are gone") from None
+
+
+def from_settings(settings: "InMemorySettings") -> InMemoryDriver:
+    """The driver that the configuration describes; there is nothing to set."""
+    return InMemoryDriver()

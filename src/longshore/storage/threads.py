@@ -39,8 +39,8 @@ class ThreadPool:
         try:
             self._executor.submit(work)
         except RuntimeError:
-            # The threads have ended, so no step is running any more that it could wait for.
-            work()
+            # The pool has ended already. The loop must not do it, it may block.
+            threading.Thread(target=work, name="longshore-storage-last").start()
 
     async def iterate(
         self, steps: Generator[T, None, None], translated: AbstractContextManager[None]

@@ -1,0 +1,42 @@
+"""The storage drivers there are, each imported only when it is used."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from longshore.storage.guarded import GuardedDriver, Observer, guard, ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from longshore.storage.driver import StorageDriver
+    from longshore.storage.settings import StorageSettings
+
+#: Key of the `storage` section -> "module:function", which makes the driver of that key's settings.
+FACTORIES: Final = {
+    "filesystem": "longshore.storage.filesystem:from_settings",
+    "inmemory": "longshore.storage.inmemory:from_settings",
+}
+
+
+class DriverUnknown(LookupError):
+    """No driver has this name."""
+
+    def __init__(self, name: str) -> None:
+        near = get_close_matches(name, FACTORIES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(FACTORIES)}"
+        super().__init__(f"there is no storage driver {name!r}: {hint}")
+
+
+def factory(name: str) -> "Callable[[Any], StorageDriver]":
+    """What makes the driver of this name from its settings. Raises DriverUnknown."""
+    if name not in FACTORIES:
+        raise DriverUnknown(name)
+    module, _, function = FACTORIES[name].partition(":")
+    found: Callable[[Any], StorageDriver] = getattr(import_module(module), function)
+    return found
+
+
+def create(settings: "StorageSettings", observe: Observer = ignore) -> GuardedDriver:
+    """The configured driver behind its guard, not opened yet; ``observe`` learns of each call."""
+    return guard(factory(settings.driver)(settings.parameters), observe)
