@@ -246,6 +246,28 @@ def test_containerd_pushes_pulls_and_runs_by_itself(
     assert run.out == tmp_path.name
 
 
+def test_containerd_pulls_an_image_of_another_registry_from_this_mirror(
+    shell: Shell,
+    docker_engine: DockerEngine,
+    open_registry: Registry,
+    repository: str,
+    tmp_path: Path,
+) -> None:
+    """containerd then adds `?ns=elsewhere.test` to every request."""
+    single_image(tmp_path / "image")
+    _crane_push(shell, open_registry, tmp_path / "image", f"{open_registry.host}/{repository}:v1")
+    hosts = tmp_path / "hosts" / "elsewhere.test"
+    hosts.mkdir(parents=True)
+    mirror = f'[host."{open_registry.url}"]\n  capabilities = ["pull", "resolve"]\n'
+    (hosts / "hosts.toml").write_text(f'server = "{open_registry.url}"\n{mirror}')
+    ctr = ("ctr", f"--address={docker_engine.containerd_socket}", "images")
+
+    name = f"elsewhere.test/{repository}:v1"
+    shell(*ctr, "pull", f"--hosts-dir={hosts.parent}", name)
+
+    shell(*ctr, "rm", "--sync", name)
+
+
 def _containerd_access(registry: Registry, directory: Path) -> list[str]:
     """The options of `ctr`; a host on loopback is taken for plain HTTP unless a file says more."""
     hosts = directory / "hosts" / registry.host
