@@ -35,11 +35,11 @@ class Answer:
     truncate: int | None = None
 
     @classmethod
-    def json(cls, value: Any, status: int = 200, **headers: str) -> "Answer":
-        named = {name.replace("_", "-"): text for name, text in headers.items()}
-        return cls(
-            status, json.dumps(value).encode(), {"Content-Type": "application/json", **named}
-        )
+    def json(
+        cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> "Answer":
+        named = {"Content-Type": "application/json", **(headers or {})}
+        return cls(status, json.dumps(value).encode(), named)
 
 
 Script = Callable[[Seen], Answer]

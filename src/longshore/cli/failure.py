@@ -1,6 +1,6 @@
 """How a failure looks to a person: one line, with the value that was wrong and what to do."""
 
-from longshore.client.errors import ClientError
+from longshore.client.errors import ClientError, first_error
 from longshore.oci.errors import RegistryError
 
 
@@ -13,8 +13,7 @@ def describe(error: BaseException) -> str:
 
     Errors of a task group are shown by their first one. What nobody foresaw is named as such.
     """
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_error(error)
     if isinstance(error, OSError) and error.strerror:
         named = f"{error.filename}: " if error.filename else ""
         return f"{named}{error.strerror}"

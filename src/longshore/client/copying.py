@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from longshore.client.content import Source, Target
-from longshore.client.errors import ContentInvalid, NoSuchImage
+from longshore.client.errors import ContentInvalid, NoSuchImage, first_error
 from longshore.client.image_config import image_platform
-from longshore.client.platforms import choose, describe, subset
+from longshore.client.platforms import choose, describe, has_platforms, subset
 from longshore.oci import mediatypes
 from longshore.oci.descriptor import Descriptor, Platform
 from longshore.oci.manifest import Manifest
@@ -46,9 +46,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class CopyOptions:
-    """What to copy and how. No `platforms` means all of them, the image as it is."""
+    """What to copy and how. No `platforms` means all of them, the image as it is.
+
+    `preferred` is the one to take out of an index of platforms when none is asked for.
+    """
 
     platforms: Sequence[Platform] = ()
+    preferred: Platform | None = None
     referrers: bool = False
     #: Blobs on their way at the same time.
     parallel: int = 6
@@ -79,19 +83,22 @@ async def copy(
     options = options or CopyOptions()
     root = await source.resolve()
     manifest = await source.manifest(root)
-    root, manifest = await _narrowed(source, root, manifest, options.platforms)
+    root, manifest = await _narrowed(source, root, manifest, options)
     work = _Copy(source, target, options, Copied(root))
     try:
         await work.image(root, manifest, name=name, top=True)
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        raise first_error(group) from None
     return work.result
 
 
 async def _narrowed(
-    source: Source, root: Descriptor, manifest: Manifest, platforms: Sequence[Platform]
+    source: Source, root: Descriptor, manifest: Manifest, options: CopyOptions
 ) -> tuple[Descriptor, Manifest]:
     """The part of an image that was asked for: itself, one child, or a smaller index."""
+    platforms = options.platforms
+    if not platforms and options.preferred and has_platforms(manifest):
+        platforms = [options.preferred]
     if not platforms:
         return root, manifest
     if not manifest.is_index:
@@ -215,10 +222,3 @@ async def _each(items: Iterable[T], action: Callable[[T], Awaitable[None]], at_o
     async with anyio.create_task_group() as group:
         for _ in range(at_once):
             group.start_soon(work)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -109,3 +109,10 @@ class LocationInvalid(ClientError):
 
 class CredentialsUnavailable(ClientError):
     """A credential helper or a login file that cannot be read or written."""
+
+
+def first_error(error: BaseException) -> BaseException:
+    """What went wrong first in a group of tasks: the others were ended because of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

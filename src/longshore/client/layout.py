@@ -37,6 +37,12 @@ class OciLayout(LayoutSource):
         super().__init__(DirectoryFiles(path), str(path), selected)
         self.path = path
 
+    async def resolve(self) -> Descriptor:
+        """As the protocol says. Raises LocationInvalid for a path that is no layout."""
+        if await self.files.size(MARKER) is None:
+            raise LocationInvalid(f"{self.path} is not an image layout: it has no {MARKER}")
+        return await super().resolve()
+
     async def has_manifest(self, descriptor: Descriptor) -> bool:
         """False: a manifest that is here does not prove that its blobs are."""
         return False

@@ -55,6 +55,11 @@ def choose(index: Manifest, wanted: Platform) -> Descriptor:
     raise NoSuchImage(f"there is no image for {wanted}; there is {there or 'none with a platform'}")
 
 
+def has_platforms(manifest: Manifest) -> bool:
+    """Whether this is an index of images for platforms, not of anything else."""
+    return any(_runs(child) for child in manifest.children)
+
+
 def subset(index: Manifest, chosen: Sequence[Descriptor]) -> Manifest:
     """An index of only these images and of what attests to them; all else is kept as it was."""
     keep = {str(descriptor.digest) for descriptor in chosen}

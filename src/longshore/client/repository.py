@@ -17,6 +17,7 @@ from longshore.client.content import (
 from longshore.client.download import download
 from longshore.client.errors import ContentInvalid, NotFound, ProtocolViolation, Refused
 from longshore.client.paging import linked, pages
+from longshore.client.platforms import describe
 from longshore.client.referrers import index_of, of_type, referrer_entry, with_entry
 from longshore.client.transport import Transport
 from longshore.client.upload import Session, Upload
@@ -83,8 +84,7 @@ class Repository:
         try:
             digest = Digest(reply.headers.get("Docker-Content-Digest", ""))
         except DigestInvalid:
-            found = await self.get(target)  # an old registry that does not say
-            return Descriptor(found.media_type, found.digest(), found.size)
+            return describe(await self.get(target))  # an old registry that does not say
         length = reply.headers.get("Content-Length", "")
         media_type = mediatypes.essence(reply.headers.get("Content-Type", ""))
         return Descriptor(media_type, digest, int(length) if length.isdigit() else 0)
@@ -215,8 +215,7 @@ class Repository:
         """What `selected` stands for. Raises NotFound."""
         found = await self.head(self.selected)
         if found is None:
-            manifest = await self.get(self.selected)  # for the registry's own words
-            return Descriptor(manifest.media_type, manifest.digest(), manifest.size)
+            found = describe(await self.get(self.selected))  # for the registry's own words
         return found
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
