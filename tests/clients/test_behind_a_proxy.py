@@ -15,7 +15,7 @@ pytestmark = pytest.mark.service
 def test_an_image_is_pushed_and_pulled_through_a_proxy(
     shell: Shell,
     login_registry: Registry,
-    behind_nginx: Callable[[Registry], Registry],
+    behind_nginx: Callable[..., Registry],
     repository: str,
     tmp_path: Path,
 ) -> None:

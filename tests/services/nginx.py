@@ -23,12 +23,15 @@ http {{
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
+  upstream registry {{
+    {servers}
+  }}
   server {{
     listen 127.0.0.1:{port} ssl http2;
     ssl_certificate {certificate};
     ssl_certificate_key {key};
     location / {{
-      proxy_pass {backend};
+      proxy_pass http://registry;
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-Proto https;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -42,11 +45,14 @@ http {{
 
 
 @pytest.fixture
-def behind_nginx(tmp_path: Path, authority: Authority) -> Iterator[Callable[[Registry], Registry]]:
-    """Puts nginx with TLS before a registry: the registry as it is seen from there."""
+def behind_nginx(tmp_path: Path, authority: Authority) -> Iterator[Callable[..., Registry]]:
+    """Puts nginx with TLS before one registry or several, which then take turns.
+
+    Returns the registry as it is seen from there.
+    """
     started: list[Service] = []
 
-    def start(registry: Registry) -> Registry:
+    def start(*registries: Registry) -> Registry:
         directory = tmp_path / f"nginx{len(started)}"
         directory.mkdir(mode=0o755)
         port, pair = free_port(), authority.issue("127.0.0.1", "localhost")
@@ -56,15 +62,15 @@ def behind_nginx(tmp_path: Path, authority: Authority) -> Iterator[Callable[[Reg
             port=port,
             certificate=pair.certificate,
             key=pair.key,
-            backend=registry.url,
+            servers=" ".join(f"server {registry.host};" for registry in registries),
         )
         config.write_text(text)
         argv = (program("nginx"), "-e", "stderr", "-c", config)
         service = Service("nginx", argv, directory / "log")
         started.append(service)
         service.wait_until(lambda: listening(port))
-        seen = f"127.0.0.1:{port}"
-        return Registry(seen, service, registry.directory, registry.login, authority)
+        login = registries[0].login
+        return Registry(f"127.0.0.1:{port}", service, directory, login, authority)
 
     yield start
     for service in started:
