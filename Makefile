@@ -2,7 +2,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: help venv serve test lint check programs clients conformance docker-new
+.PHONY: help venv serve test lint check programs clients conformance docker-new bench
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -40,3 +40,6 @@ conformance: venv programs ## only the OCI conformance program
 docker-new: venv programs ## Docker 26 with the containerd image store, in a Debian 13 tree (root, 1 GB)
 	scripts/install-debian-13-tree
 	$(PY) -m pytest tests/clients/newer/docker_26.py
+
+bench: venv programs ## speed beside other registries, into docs/benchmarks.md; BENCH=--quick only prints
+	$(PY) -m benchmarks $(or $(BENCH),--client --write)
