@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from longshore.http.request import Request
+from longshore.oci.errors import RegistryError
 from longshore.oci.names import RepositoryName
 
 
@@ -82,6 +83,11 @@ class AccessController(Protocol):
 
     async def may_pull(self, request: Request, name: RepositoryName) -> bool:
         """Whether the same requester may read ``name``; for mounts. Never raises a refusal."""
+        try:
+            await self.authorize(request, [Access.repository(name, Action.PULL)])
+        except RegistryError:
+            return False
+        return True
 
     async def start(self) -> None:
         """Read files and start watching them; a broken one is reported here, before serving."""
