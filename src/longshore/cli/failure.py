@@ -1,6 +1,7 @@
 """How a failure looks to a person: one line, with the value that was wrong and what to do."""
 
 from longshore.client.errors import ClientError, first_error
+from longshore.config.problems import ConfigurationInvalid
 from longshore.oci.errors import RegistryError
 
 
@@ -19,6 +20,8 @@ def describe(error: BaseException) -> str:
         return f"{named}{error.strerror}"
     if isinstance(error, RegistryError | ClientError | CommandFailed):
         return " ".join(str(error).split())
+    if isinstance(error, ConfigurationInvalid):
+        return str(error)  # all problems, one a line
     return (
         f"unexpected {type(error).__name__}: {' '.join(str(error).split())} "
         "(this is a defect; 'longshore --debug ...' shows where)"

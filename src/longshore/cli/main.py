@@ -23,6 +23,7 @@ from longshore.cli.failure import describe
 
 #: name -> (where it is, what it does in one line), in the order in which help shows them.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "serve": ("longshore.cli.serve:command", "Start the registry."),
     "cert": ("longshore.cli.cert:command", "Make a certificate for it, signed by a private CA."),
     "login": ("longshore.cli.login:command", "Log in to a registry and remember it."),
     "logout": ("longshore.cli.logout:command", "Forget the login of a registry."),

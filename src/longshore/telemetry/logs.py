@@ -22,7 +22,7 @@ LEVELS: Final[Mapping[str, int]] = {
     "trace": logging.DEBUG,
 }
 #: Libraries that speak of every request or statement at this level.
-_TALKATIVE: Final = ("asyncio", "httpcore", "httpx", "sqlalchemy", "uvicorn", "botocore")
+_TALKATIVE: Final = ("alembic", "asyncio", "httpcore", "httpx", "sqlalchemy", "uvicorn", "botocore")
 #: Attributes that every record has: the rest came with ``extra=``.
 _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
