@@ -1,0 +1,3 @@
+from tests.config.loading import config
+
+__all__ = ["config"]
