@@ -1,18 +1,54 @@
-"""The composition root: which sections the configuration has."""
+"""The composition root: configuration -> everything, in one place and in order.
 
+:func:`prepare` runs once, before any worker exists; :func:`service` runs in every worker and builds
+what answers requests. Nothing happens on import, nothing is global.
+"""
+
+import asyncio
+import re
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Final
 
+from longshore import migrations
+from longshore.access.controller import create as create_access
+from longshore.access.model import AccessController
+from longshore.access.routes import routes as access_routes
 from longshore.access.settings import AccessSettings, AuthSettings
+from longshore.config.load import Configuration, load
 from longshore.config.section import Section
+from longshore.db import occupancy
+from longshore.db.database import Database
 from longshore.db.settings import DatabaseSettings
+from longshore.http.application import Application
+from longshore.http.forwarded import TrustedProxies
+from longshore.http.health import debug_application, guard, health_routes
+from longshore.http.locations import Locations
+from longshore.http.server import Service
 from longshore.http.settings import HTTPSettings, ServerSettings
+from longshore.oci.descriptor import Platform
+from longshore.registry import store
+from longshore.registry.expiry import UploadExpiry
+from longshore.registry.faults import explain_storage
+from longshore.registry.install import DataPlaneOptions, install
 from longshore.registry.settings import (
     CatalogSettings,
     ManifestSettings,
     TagsSettings,
     ValidationSettings,
 )
-from longshore.storage.settings import StorageSettings
+from longshore.registry.validation import ManifestValidation
+from longshore.storage import drivers
+from longshore.storage.driver import PathNotFound, StorageDriver
+from longshore.storage.guarded import ignore
+from longshore.storage.layout import ROOT
+from longshore.storage.settings import FilesystemSettings, StorageSettings
+from longshore.telemetry.install import Telemetry
 from longshore.telemetry.settings import HealthSettings, LogSettings
 
 #: Every section of config.yml, in the order in which it is explained.
@@ -30,3 +66,192 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     ServerSettings,
     ManifestSettings,
 )
+
+#: On every reply, unless the configuration says otherwise.
+HEADERS: Final[Mapping[str, str]] = {
+    "Docker-Distribution-API-Version": "registry/2.0",
+    "X-Content-Type-Options": "nosniff",
+}
+#: How long a presigned URL is valid, in seconds (distribution's).
+REDIRECT_LIFETIME: Final = 20 * 60.0
+
+
+def load_configuration(
+    path: Path | None, environ: Mapping[str, str], *, dev: bool = False
+) -> Configuration:
+    """Read config.yml and the environment. Raises ConfigurationInvalid with every problem."""
+    return load(path, environ, SECTIONS, dev=dev)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What all workers of one server share: the configuration, where metadata lies, the secret that
+    tokens are signed with, a directory for what they tell one another, and whether it is for
+    development."""
+
+    configuration: Configuration
+    database_url: str
+    secret: bytes
+    shared: Path
+    dev: bool = False
+
+    @property
+    def read_only(self) -> bool:
+        return self.configuration[StorageSettings].maintenance.readonly.enabled
+
+
+def database_url(configuration: Configuration) -> str:
+    """Where metadata lies: as configured, or beside the bytes in the storage's directory."""
+    url = configuration[DatabaseSettings].url
+    if url is not None:
+        return url.get_secret_value()
+    parameters = configuration[StorageSettings].parameters
+    if isinstance(parameters, FilesystemSettings):
+        return f"sqlite:///{parameters.rootdirectory.absolute()}/longshore.db"
+    # Bytes in memory end with the process; so does what is known about them.
+    return f"sqlite:///{tempfile.mkdtemp(prefix='longshore-')}/longshore.db"
+
+
+def prepare(configuration: Configuration, shared: Path, *, dev: bool = False) -> Installation:
+    """Bring the database to the newest schema and find the secret. Leaves no thread and no
+    connection behind, so that the caller may fork. Raises Unavailable or StorageFull."""
+    url = database_url(configuration)
+    database = Database(url, pool_size=1)
+    database.open()
+    try:
+        migrations.upgrade(database)
+        secret = configuration[HTTPSettings].secret.get_secret_value().encode()
+        if not secret:
+            remember = partial(store.remembered, name="secret", otherwise=secrets.token_hex(32))
+            secret = bytes.fromhex(asyncio.run(database.write(remember)))
+    finally:
+        database.close()
+    return Installation(configuration, url, secret, shared, dev)
+
+
+def service(installation: Installation, slot: int) -> Service:
+    """What one worker runs. ``slot`` is its number."""
+    configuration = installation.configuration
+    http = configuration[HTTPSettings]
+    telemetry = Telemetry(
+        configuration[LogSettings],
+        configuration[HealthSettings],
+        metrics=http.debug.prometheus.enabled,
+        shared=installation.shared,
+        slot=slot,
+    )
+    database = Database(
+        installation.database_url, pool_size=configuration[DatabaseSettings].poolsize
+    )
+    driver = _driver(configuration[StorageSettings], telemetry)
+    access = create_access(
+        configuration[AuthSettings],
+        configuration[AccessSettings],
+        secret=installation.secret,
+        prefix=http.prefix,
+        dev=installation.dev,
+    )
+    application = Application(
+        [
+            *access_routes(access),
+            *install(database, driver, access, data_plane_options(configuration)),
+            *health_routes(telemetry.health),
+        ],
+        _running(installation, database, driver, access, telemetry),
+        observers=telemetry.observers,
+        proxies=TrustedProxies(configuration[ServerSettings].trustedproxies),
+        headers={**HEADERS, **{name: ", ".join(each) for name, each in http.headers.items()}},
+        prefix=http.prefix,
+        read_only=installation.read_only,
+        body_timeout=configuration[ServerSettings].bodytimeout,
+        explain=explain_storage,
+        guard=partial(guard, telemetry.health),
+    )
+    if telemetry.metrics:
+        telemetry.metrics.in_flight = application.in_flight
+        telemetry.metrics.sample_uploads(partial(database.read, store.count_uploads))
+    telemetry.health.require("database", partial(database.read, lambda connection: None))
+    debug = None
+    if http.debug.addr:
+        exposition = telemetry.exposition if telemetry.metrics else None
+        debug = debug_application(telemetry.health, exposition, http.debug.prometheus.path)
+    return Service(application, debug, telemetry.drain, telemetry.close)
+
+
+def _driver(settings: StorageSettings, telemetry: Telemetry) -> StorageDriver:
+    observe = telemetry.metrics.storage_action if telemetry.metrics else ignore
+    driver = drivers.create(settings, observe)
+
+    async def reachable() -> None:
+        with suppress(PathNotFound):
+            await driver.stat(ROOT)
+
+    telemetry.health.require("storage", reachable)
+    telemetry.watch_storage(driver.name, reachable)
+    return driver
+
+
+def data_plane_options(configuration: Configuration) -> DataPlaneOptions:
+    """What the configuration says about the data plane."""
+    http, storage = configuration[HTTPSettings], configuration[StorageSettings]
+    return DataPlaneOptions(
+        deletes=bool(storage.delete.enabled),
+        redirect_lifetime=None if storage.redirect.disable else REDIRECT_LIFETIME,
+        catalog_limit=configuration[CatalogSettings].maxentries,
+        tags_limit=configuration[TagsSettings].maxtags,
+        validation=_validation(configuration),
+        locations=Locations(http.host, http.prefix, absolute=http.relativeurls is False),
+    )
+
+
+def _validation(configuration: Configuration) -> ManifestValidation:
+    settings, manifests = configuration[ValidationSettings], configuration[ManifestSettings]
+    indexes, urls = settings.manifests.indexes, settings.manifests.urls
+    return ManifestValidation(
+        enabled=not (settings.disabled or manifests.sparse),
+        platforms=indexes.platforms,
+        platform_list=[Platform(entry.os, entry.architecture) for entry in indexes.platformlist],
+        allow_urls=tuple(re.compile(pattern) for pattern in urls.allow),
+        deny_urls=tuple(re.compile(pattern) for pattern in urls.deny),
+        max_size=manifests.maxsize,
+    )
+
+
+@asynccontextmanager
+async def _running(
+    installation: Installation,
+    database: Database,
+    driver: StorageDriver,
+    access: AccessController,
+    telemetry: Telemetry,
+) -> AsyncIterator[None]:
+    """The life of a worker: open in this order, close in the other."""
+    async with AsyncExitStack() as stack:
+        await asyncio.to_thread(database.open)
+        stack.push_async_callback(asyncio.to_thread, database.close)
+        if not installation.read_only:
+            await asyncio.to_thread(stack.enter_context, occupancy.sharing(database))
+        await driver.open()
+        stack.push_async_callback(driver.close)
+        await access.start()
+        stack.push_async_callback(access.stop)
+        _expire_uploads(stack, installation, database, driver)
+        await stack.enter_async_context(telemetry.running())
+        yield
+
+
+def _expire_uploads(
+    stack: AsyncExitStack, installation: Installation, database: Database, driver: StorageDriver
+) -> None:
+    purging = installation.configuration[StorageSettings].maintenance.uploadpurging
+    if not purging.enabled or installation.read_only:
+        return
+    expiry = UploadExpiry(database, driver, purging.age, purging.interval, dry_run=purging.dryrun)
+    task = asyncio.create_task(expiry.run())
+
+    async def end() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(end)

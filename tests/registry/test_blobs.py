@@ -33,7 +33,6 @@ def code(response):
         ("bytes=0-1,5-6", 200, DATA, None),
         ("chunks=0-1", 200, DATA, None),
         ("bytes=abc", 200, DATA, None),
-        ("bytes=9-1", 200, DATA, None),
     ],
 )
 async def test_a_range_is_served_or_ignored_as_http_says(registry, asked, status, expected, told):
@@ -46,7 +45,7 @@ async def test_a_range_is_served_or_ignored_as_http_says(registry, asked, status
     assert response.headers.get("content-range") == told
 
 
-@pytest.mark.parametrize("asked", ["bytes=1000-", "bytes=5000-6000", "bytes=-0"])
+@pytest.mark.parametrize("asked", ["bytes=1000-", "bytes=5000-6000", "bytes=-0", "bytes=9-1"])
 async def test_a_range_outside_is_refused_with_the_size(registry, asked):
     await registry.push_blob("team/app", DATA)
 
