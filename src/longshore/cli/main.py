@@ -25,6 +25,12 @@ from longshore.cli.failure import describe
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "serve": ("longshore.cli.serve:command", "Start the registry."),
     "cert": ("longshore.cli.cert:command", "Make a certificate for it, signed by a private CA."),
+    "config": ("longshore.cli.config:app", "Check and explain a configuration."),
+    "htpasswd": ("longshore.cli.htpasswd:command", "Make and change password files."),
+    "garbage-collect": (
+        "longshore.cli.garbage_collect:command",
+        "Give back the bytes that nothing refers to.",
+    ),
     "login": ("longshore.cli.login:command", "Log in to a registry and remember it."),
     "logout": ("longshore.cli.logout:command", "Forget the login of a registry."),
     "push": ("longshore.cli.push:command", "Send a local image to a registry."),
