@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -98,6 +99,18 @@ class BlobFile:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a whole file so that there is always either the old one or the new one."""
+    with _written(path, content) as temporary:
+        os.replace(temporary, path)
+
+
+def publish_new(path: Path, content: bytes) -> None:
+    """Write a file that is whole from the moment it is there, unless there is one already."""
+    with _written(path, content) as temporary, contextlib.suppress(FileExistsError):
+        os.link(temporary, path)
+
+
+@contextlib.contextmanager
+def _written(path: Path, content: bytes) -> Iterator[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -106,10 +119,9 @@ def write_file(path: Path, content: bytes) -> None:
             sink.flush()
             os.fsync(sink.fileno())
         Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
+        yield temporary
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
     sync_directory(path.parent)
 
 

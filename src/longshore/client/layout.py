@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import anyio.to_thread
 
-from longshore.client.blob_file import BlobFile, write_file
+from longshore.client.blob_file import BlobFile, publish_new, write_file
 from longshore.client.content import REF_NAME, Advance, OpenBlob, Source
 from longshore.client.errors import ContentInvalid, LocationInvalid
 from longshore.client.files import DirectoryFiles
@@ -23,6 +23,7 @@ from longshore.oci.manifest import Manifest
 
 #: Other programs do not hold the lock longer than it takes to write index.json.
 _LONGEST_WAIT: Final = 30.0
+_MARKER: Final = json.dumps({"imageLayoutVersion": LAYOUT_VERSION}).encode()
 _EMPTY_INDEX: Final = {"schemaVersion": 2, "mediaType": mediatypes.OCI_INDEX, "manifests": []}
 
 
@@ -101,13 +102,18 @@ class OciLayout(LayoutSource):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not (self.path / MARKER).exists():
-                if any(self.path.iterdir()):
-                    raise LocationInvalid(
-                        f"{self.path} is not empty and not an image layout: choose a new directory"
-                    )
-                (self.path / MARKER).write_text(json.dumps({"imageLayoutVersion": LAYOUT_VERSION}))
+                self._check_empty()
+                publish_new(self.path / MARKER, _MARKER)
         except (FileExistsError, NotADirectoryError):
             raise LocationInvalid(f"{self.path} is not a directory") from None
+
+    def _check_empty(self) -> None:
+        strangers = [path for path in self.path.iterdir() if not path.name.startswith(".")]
+        # The marker may have come in between: others write here at the same time.
+        if strangers and not (self.path / MARKER).exists():
+            raise LocationInvalid(
+                f"{self.path} is not empty and not an image layout: choose a new directory"
+            )
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -193,7 +193,7 @@ async def _counted(
 def _once(body: AsyncGenerator[bytes, None]) -> Body:
     bodies = [body]
 
-    def start() -> AsyncIterator[bytes]:
+    def start() -> AsyncGenerator[bytes, None]:
         if not bodies:
             # A token that expired in the middle: what is sent cannot be taken back, so go on
             # from where the registry says it is.

@@ -2,7 +2,7 @@
 
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -32,7 +32,7 @@ _LARGEST_ERROR = 64 * 1024
 _REDIRECTS = 5
 
 #: A body that can be sent more than once: each call starts it anew.
-Body = Callable[[], AsyncIterator[bytes]]
+Body = Callable[[], AsyncGenerator[bytes, None]]
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,12 @@ class Wire:
         Raises Unreachable and its kin, or ProtocolViolation for a redirect that must not be
         followed.
         """
-        with self.translated(url):
-            response = await self._start(self._request(ask, url))
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(self.translated(url))
+            body = ask.body() if callable(ask.body) else ask.body
+            if isinstance(body, AsyncGenerator):  # httpx leaves it as it is when it fails
+                stack.push_async_callback(body.aclose)
+            response = await self._start(self._request(ask, url, body))
             try:
                 for _ in range(_REDIRECTS):
                     following = _following(ask, response)
@@ -111,13 +115,14 @@ class Wire:
             finally:
                 await response.aclose()
 
-    def _request(self, ask: Ask, url: httpx.URL) -> httpx.Request:
+    def _request(
+        self, ask: Ask, url: httpx.URL, body: bytes | AsyncGenerator[bytes, None] | None
+    ) -> httpx.Request:
         timeout = self.connection.timeout()
         if ask.timeout is not None:
             timeout.read = ask.timeout
-        content = ask.body() if callable(ask.body) else ask.body
         return self._client.build_request(
-            ask.method, url, headers=dict(ask.headers), content=content, timeout=timeout
+            ask.method, url, headers=dict(ask.headers), content=body, timeout=timeout
         )
 
     async def _start(self, request: httpx.Request) -> httpx.Response:
