@@ -4,6 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
+
+# How long an example may take says more about the machine than about the code.
+settings.register_profile("longshore", deadline=None)
+settings.load_profile("longshore")
 
 # A module before those that import it, or pytest cannot rewrite its assertions.
 pytest_plugins = [

@@ -51,7 +51,11 @@ class Registry:
     exchanges: list[Exchange] = field(default_factory=list)
 
     async def ask(self, method: str, path: str, **headers: str) -> httpx.Response:
-        named = {name.replace("_", "-"): value for name, value in headers.items() if value}
+        named = [
+            (name.replace("_", "-").encode(), value.encode("latin-1"))
+            for name, value in headers.items()
+            if value
+        ]
         return await self.client.request(method, path, headers=named)
 
 

@@ -100,9 +100,9 @@ def parse_scopes(values: Iterable[str]) -> Scopes:
     for text in [scope for value in values for scope in value.split()][:_MAX_SCOPES]:
         kind, first, rest = text.partition(":")
         name, second, actions = rest.rpartition(":")
-        if not (first and second and name):
-            continue
         key = (kind.partition("(")[0], name)
+        if not (first and second and all(key)):
+            continue
         merged = dict.fromkeys(found.get(key, ()))
         merged.update(dict.fromkeys(_actions(key[0], actions.split(","))))
         found[key] = tuple(merged)

@@ -32,6 +32,8 @@ LEEWAY: Final = 60.0
 #: The claim in which our own tokens carry what ends them early.
 SEAL: Final = "longshore_seal"
 _END: Final = 1e15
+#: Tokens with a few hundred scopes stay well below.
+_MAX_LENGTH: Final = 65536
 
 _BAD_ACCESS: Final = "its claim 'access' is no list of {type, name, actions}"
 
@@ -165,6 +167,8 @@ class TokenVerifier:
 
 
 def _header(text: str) -> dict[str, Any]:
+    if len(text) > _MAX_LENGTH:
+        raise InvalidToken(f"it has {len(text)} bytes, more than the {_MAX_LENGTH} that are read")
     parts = text.split(".")
     if len(parts) != 3:
         raise InvalidToken("it is not of the form header.claims.signature")
