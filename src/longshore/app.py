@@ -8,8 +8,13 @@ import asyncio
 import re
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +34,7 @@ from longshore.http.application import Application
 from longshore.http.forwarded import TrustedProxies
 from longshore.http.health import debug_application, guard, health_routes
 from longshore.http.locations import Locations
+from longshore.http.routing import Route
 from longshore.http.server import Service
 from longshore.http.settings import HTTPSettings, ServerSettings
 from longshore.oci.descriptor import Platform
@@ -36,6 +42,7 @@ from longshore.registry import store
 from longshore.registry.expiry import UploadExpiry
 from longshore.registry.faults import explain_storage
 from longshore.registry.install import DataPlaneOptions, install
+from longshore.registry.policy import PushGate
 from longshore.registry.settings import (
     CatalogSettings,
     ManifestSettings,
@@ -72,6 +79,8 @@ HEADERS: Final[Mapping[str, str]] = {
     "Docker-Distribution-API-Version": "registry/2.0",
     "X-Content-Type-Options": "nosniff",
 }
+#: Asked in this order at every manifest push.
+GATES: Final[tuple[PushGate, ...]] = ()
 #: How long a presigned URL is valid, in seconds (distribution's).
 REDIRECT_LIFETIME: Final = 20 * 60.0
 
@@ -151,31 +160,60 @@ def service(installation: Installation, slot: int) -> Service:
         prefix=http.prefix,
         dev=installation.dev,
     )
-    application = Application(
-        [
-            *access_routes(access),
-            *install(database, driver, access, data_plane_options(configuration)),
-            *health_routes(telemetry.health),
-        ],
-        _running(installation, database, driver, access, telemetry),
-        observers=telemetry.observers,
-        proxies=TrustedProxies(configuration[ServerSettings].trustedproxies),
-        headers={**HEADERS, **{name: ", ".join(each) for name, each in http.headers.items()}},
-        prefix=http.prefix,
-        read_only=installation.read_only,
-        body_timeout=configuration[ServerSettings].bodytimeout,
-        explain=explain_storage,
-        guard=partial(guard, telemetry.health),
-    )
+    routes = [
+        *access_routes(access),
+        *install(
+            database,
+            driver,
+            access,
+            data_plane_options(configuration),
+            GATES,
+            observe_lookup=telemetry.metrics.cache_lookup if telemetry.metrics else _unobserved,
+        ),
+        *health_routes(telemetry.health),
+    ]
+    lifespan = _running(installation, database, driver, access, telemetry)
+    application = _application(installation, routes, lifespan, telemetry)
     if telemetry.metrics:
         telemetry.metrics.in_flight = application.in_flight
         telemetry.metrics.sample_uploads(partial(database.read, store.count_uploads))
-    telemetry.health.require("database", partial(database.read, lambda connection: None))
-    debug = None
-    if http.debug.addr:
-        exposition = telemetry.exposition if telemetry.metrics else None
-        debug = debug_application(telemetry.health, exposition, http.debug.prometheus.path)
-    return Service(application, debug, telemetry.drain, telemetry.close)
+    telemetry.health.require("database", database.ping)
+    return Service(application, _debug(http, telemetry), telemetry.drain, telemetry.close)
+
+
+def _unobserved(*, hit: bool) -> None:
+    """Nobody counts look-ups."""
+
+
+def _application(
+    installation: Installation,
+    routes: Sequence[Route],
+    lifespan: AbstractAsyncContextManager[None],
+    telemetry: Telemetry,
+) -> Application:
+    http = installation.configuration[HTTPSettings]
+    server = installation.configuration[ServerSettings]
+    configured = {name: ", ".join(values) for name, values in http.headers.items()}
+    return Application(
+        routes,
+        lifespan,
+        observers=telemetry.observers,
+        proxies=TrustedProxies(server.trustedproxies),
+        headers={**HEADERS, **configured},
+        prefix=http.prefix,
+        read_only=installation.read_only,
+        body_timeout=server.bodytimeout,
+        explain=explain_storage,
+        guard=partial(guard, telemetry.health),
+    )
+
+
+def _debug(http: HTTPSettings, telemetry: Telemetry) -> Application | None:
+    """What answers on the debug address, if there is one."""
+    if not http.debug.addr:
+        return None
+    exposition = telemetry.exposition if telemetry.metrics else None
+    return debug_application(telemetry.health, exposition, http.debug.prometheus.path)
 
 
 def _driver(settings: StorageSettings, telemetry: Telemetry) -> StorageDriver:

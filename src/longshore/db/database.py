@@ -80,7 +80,7 @@ class Database:
             if self.is_sqlite:
                 Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
             with _translated(), self._engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
+                _ask_nothing(connection)
         except Unavailable:
             self.close()
             raise
@@ -128,6 +128,10 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, self._write, work, durable
         )
+
+    async def ping(self) -> None:
+        """Ask for nothing. Raises Unavailable when the database does not answer."""
+        await self.read(_ask_nothing)
 
     def _read(self, work: Work[T]) -> T:
         with _translated(), self._engine.connect() as connection:
@@ -228,6 +232,10 @@ class _SQLiteWriter:
         driver = connection.connection.driver_connection
         if driver is not None:
             driver.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+
+
+def _ask_nothing(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))
 
 
 def _normalise(url: str) -> URL:

@@ -10,7 +10,7 @@ from longshore.http.routing import Route
 from longshore.registry.blobs import Blobs
 from longshore.registry.manifests import Manifests
 from longshore.registry.policy import PushGate
-from longshore.registry.resolution import Resolution
+from longshore.registry.resolution import Observer, Resolution
 from longshore.registry.routes import data_plane
 from longshore.registry.routes_blobs import BlobRoutes
 from longshore.registry.routes_listing import ListingRoutes
@@ -41,9 +41,11 @@ def install(
     access: AccessController,
     options: DataPlaneOptions,
     gates: Sequence[PushGate] = (),
+    *,
+    observe_lookup: Observer = lambda **_: None,
 ) -> list[Route]:
     """The routes of the data plane. ``gates`` are asked in this order at every manifest push."""
-    resolution = Resolution(database, driver)
+    resolution = Resolution(database, driver, observe=observe_lookup)
     blobs = Blobs(database, resolution)
     manifests = Manifests(database, driver, resolution, options.validation, gates)
     uploads = Uploads(database, driver)

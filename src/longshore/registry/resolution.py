@@ -7,7 +7,7 @@ are kept by digest: immutable, never stale, bounded in size.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from cachetools import LRUCache
 
@@ -24,16 +24,29 @@ T = TypeVar("T", StoredManifest, Blob)
 _MAX_ANSWERS: Final = 100_000
 
 
+class Observer(Protocol):
+    """Told of every look-up."""
+
+    def __call__(self, *, hit: bool) -> None: ...
+
+
 class Resolution:
-    """One per process. ``content_size`` bounds the manifest bytes held, in bytes."""
+    """One per process. ``content_size`` bounds the manifest bytes held, in bytes. ``observe`` is
+    told of every question whether the answer was remembered."""
 
     def __init__(
-        self, database: Database, driver: StorageDriver, *, content_size: int = 64 << 20
+        self,
+        database: Database,
+        driver: StorageDriver,
+        *,
+        content_size: int = 64 << 20,
+        observe: Observer = lambda **_: None,
     ) -> None:
         self._database = database
         self._driver = driver
         self._generation: int | None = None
         self._answers: dict[tuple[str, str], StoredManifest | Blob] = {}
+        self._observe = observe
         self._content: LRUCache[Digest, bytes] = LRUCache(content_size, getsizeof=len)
 
     async def manifest(
@@ -72,7 +85,9 @@ class Resolution:
         if generation != self._generation or len(self._answers) > _MAX_ANSWERS:
             self._answers.clear()
             self._generation = generation
-        return self._answers.get(key)
+        found = self._answers.get(key)
+        self._observe(hit=found is not None)
+        return found
 
     async def _ask(self, key: tuple[str, str], work: Callable[[Connection], T | None]) -> T | None:
         before = self._generation
