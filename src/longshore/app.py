@@ -157,6 +157,7 @@ def service(installation: Installation, slot: int) -> Service:
         configuration[AuthSettings],
         configuration[AccessSettings],
         secret=installation.secret,
+        host=http.host,
         prefix=http.prefix,
         dev=installation.dev,
     )

@@ -246,6 +246,11 @@ async def test_tokens_that_somebody_else_made_are_refused(htpasswd: Path) -> Non
     [
         ({}, {}, "https://registry.example/v2/token"),
         ({"prefix": "/reg/"}, {}, "https://registry.example/reg/v2/token"),
+        (
+            {"prefix": "/reg", "host": "https://outside.example:5000/"},
+            {},
+            "https://outside.example:5000/reg/v2/token",
+        ),
         ({}, {"host": "other:5000"}, "https://other:5000/v2/token"),
     ],
 )

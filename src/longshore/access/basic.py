@@ -166,5 +166,4 @@ class HtpasswdController(AccessController):
     ) -> str:
         if self.issuer is None:
             return challenge.basic(self._realm)
-        realm = f"{challenge.origin(request)}{self.issuer.path}"
-        return challenge.bearer(realm, SERVICE, wanted, fault)
+        return challenge.bearer(self.issuer.realm(request), SERVICE, wanted, fault)

@@ -35,6 +35,7 @@ def create(
     access: AccessSettings,
     *,
     secret: bytes,
+    host: str = "",
     prefix: str = "",
     dev: bool = False,
     monotonic: Callable[[], float] = time.monotonic,
@@ -43,7 +44,8 @@ def create(
     """The controller that ``auth`` and ``access`` describe; call its ``start`` before use.
 
     ``secret`` is the same in every process and on every node of the registry; tokens of the
-    registry's own are signed with it. ``prefix`` is the path below which the registry lies.
+    registry's own are signed with it. ``host`` is the registry's external URL (``http.host``),
+    empty for whatever the client used; ``prefix`` the path below which the registry lies.
     ``monotonic`` and ``clock`` tell seconds since anything and POSIX seconds.
 
     Raises AccessError for settings that contradict each other.
@@ -55,7 +57,13 @@ def create(
             '{repository: "**", users: [anonymous, "*"], actions: [pull]}'
         )
     if auth.htpasswd is not None:
-        return _htpasswd(auth.htpasswd, access, secret, prefix, monotonic, clock)
+        policy = _policy(access)
+        issuer = None
+        if policy.admits_anonymous:
+            # Only where some things need no login is Basic not enough: longshore.access.issuer.
+            issuer = TokenIssuer(secret, host=host, prefix=prefix, clock=clock)
+        logins = _logins(auth.htpasswd, access, monotonic)
+        return HtpasswdController(auth.htpasswd.realm, logins, policy, issuer=issuer, clock=clock)
     if auth.token is not None:
         return _token(auth.token, access, monotonic, clock)
     if auth.silly is not None:
@@ -78,26 +86,16 @@ def _policy(access: AccessSettings) -> Policy:
     )
 
 
-def _htpasswd(
-    settings: HtpasswdSettings,
-    access: AccessSettings,
-    secret: bytes,
-    prefix: str,
-    monotonic: Callable[[], float],
-    clock: Callable[[], float],
-) -> AccessController:
-    policy = _policy(access)
+def _logins(
+    settings: HtpasswdSettings, access: AccessSettings, monotonic: Callable[[], float]
+) -> Logins:
     backoff = Backoff(access.loginbackoff.attempts, access.loginbackoff.longest)
-    file = WatchedFile(settings.path, partial(htpasswd.parse, path=settings.path), clock=monotonic)
-    logins = Logins(
-        file,
+    return Logins(
+        WatchedFile(settings.path, partial(htpasswd.parse, path=settings.path), clock=monotonic),
         throttle=Throttle(per_login=backoff, clock=monotonic),
         seconds=access.credentialcache,
         clock=monotonic,
     )
-    # Only where some things need no login is Basic not enough; see longshore.access.issuer.
-    issuer = TokenIssuer(secret, prefix=prefix, clock=clock) if policy.admits_anonymous else None
-    return HtpasswdController(settings.realm, logins, policy, issuer=issuer, clock=clock)
 
 
 def _token(

@@ -19,10 +19,12 @@ from typing import Any, Final
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from longshore.access.challenge import origin
 from longshore.access.keys import TrustedKeys
 from longshore.access.model import Action, Principal
 from longshore.access.rules import Policy
 from longshore.access.token import SEAL, Token, TokenVerifier
+from longshore.http.request import Request
 
 #: Also the audience of the tokens.
 SERVICE: Final = "longshore"
@@ -39,16 +41,27 @@ class TokenIssuer:
     """Signs and verifies tokens of this registry."""
 
     def __init__(
-        self, secret: bytes, *, prefix: str = "", clock: Callable[[], float] = time.time
+        self,
+        secret: bytes,
+        *,
+        host: str = "",
+        prefix: str = "",
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """``secret`` is shared by all processes of a registry and used for nothing else;
-        ``prefix`` is the path below which the registry lies; ``clock`` tells POSIX seconds."""
+        """``secret`` is shared by all processes of a registry; ``host`` is the registry's
+        external URL, empty for whatever the client used; ``prefix`` is the path below which the
+        registry lies; ``clock`` tells POSIX seconds."""
         derived = hmac.digest(secret, b"longshore access token", "sha256")
         self._key = OctKey.import_key(derived)
         self._keys = TrustedKeys({SERVICE: self._key})
         self._verifier = TokenVerifier(SERVICE, SERVICE, ["HS256"], clock=clock)
         self._clock = clock
-        self.path = prefix.rstrip("/") + PATH
+        self._host = host.rstrip("/")
+        self._path = prefix.rstrip("/") + PATH
+
+    def realm(self, request: Request) -> str:
+        """The URL of the token endpoint for the client that sent ``request``."""
+        return f"{self._host or origin(request)}{self._path}"
 
     def issue(self, principal: Principal, seal: str, scopes: Scopes) -> dict[str, Any]:
         """The token endpoint's reply: a token for ``scopes``, under both names clients read."""
