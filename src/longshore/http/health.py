@@ -26,15 +26,19 @@ def health_routes(health: Health) -> list[Route]:
     which checks fail, not why: that is for the log and the debug address."""
 
     async def root(request: Request) -> Response:
+        """Nothing, with 200: for load balancers."""
         return Response(200, _UNCACHED)
 
     async def live(request: Request) -> Response:
+        """This process answers."""
         return JSONResponse({"status": "ok"}, 200, _UNCACHED)
 
     async def started(request: Request) -> Response:
+        """The start is over, or 503."""
         return _status([] if health.started else ["start"])
 
     async def ready(request: Request) -> Response:
+        """Requests may be sent here, or 503 and which checks fail."""
         return _status(sorted(await health.readiness()))
 
     return [
@@ -69,20 +73,24 @@ def debug_routes(
     """The debug address: ``/debug/health`` with its switch, and metrics where they are enabled."""
 
     async def show(request: Request) -> Response:
+        """Which checks fail and why; 503 if any."""
         failing = dict(health.failing)
         if health.draining:
             failing["drain"] = "the server is stopping"
         return JSONResponse(failing, 503 if failing else 200, _UNCACHED)
 
     async def down(request: Request) -> Response:
+        """Take this server out of service."""
         await health.switch(down=True)
         return Response(200, _UNCACHED)
 
     async def up(request: Request) -> Response:
+        """Take this server back into service."""
         await health.switch(down=False)
         return Response(200, _UNCACHED)
 
     async def metrics(request: Request) -> Response:
+        """The numbers of all workers, in the text format."""
         text = await exposition() if exposition else b""
         return Response(200, {"Content-Type": METRICS_TYPE, **_UNCACHED}, text)
 
