@@ -105,7 +105,8 @@ class Application:
 
     @staticmethod
     def _refuse(exchange: Exchange, error: RegistryError) -> Response:
-        exchange.reason, exchange.message = error.code, error.message
+        # Why a request ended early says more than the refusal that nobody will read.
+        exchange.reason, exchange.message = exchange.reason or error.code, error.message
         return error_response(error)
 
     def _check_writable(self, match: Match, method: str) -> None:

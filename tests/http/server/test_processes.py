@@ -70,10 +70,11 @@ def test_a_stop_lets_the_request_in_flight_finish_and_refuses_new_connections(
 ):
     server = start(engine=engine, drain=10).wait()
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        answer = pool.submit(server.get, "/slow/1")
+        answer = pool.submit(server.get, "/slow/2")
         time.sleep(0.3)
         server.service.process.send_signal(signaled)
         eventually(lambda: not listening(server.port))
+        assert not answer.done()
 
         assert answer.result()["draining"]
     assert server.exit_code == 0

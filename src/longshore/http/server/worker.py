@@ -124,9 +124,13 @@ class _Worker:
             raise ServerFailed("the HTTP engine ended by itself")
 
     async def _drain(self) -> None:
+        # While this process holds a copy, the kernel goes on accepting connections.
+        self._main.close()
         try:
             async with asyncio.timeout(self._options.drain):
-                await asyncio.gather(*(engine.stop() for engine in self._engines))
+                # In order: the debug address answers as long as there is something to watch.
+                for engine in self._engines:
+                    await engine.stop()
         except TimeoutError:
             logger.warning(
                 "requests were still in flight %g s after the stop and are cut off "
