@@ -1,8 +1,9 @@
 """Reading and writing transactions, away from the event loop.
 
-On SQLite one thread writes. It takes whatever transactions wait, runs each in a savepoint of one
-transaction and commits once: under a push storm one fsync serves many pushes. Readers run beside it
-on connections of their own (WAL). On PostgreSQL every transaction has its own connection.
+On SQLite one thread writes. It takes whatever transactions wait, runs them in one and commits once:
+under a push storm one fsync serves many pushes. If one of them fails, all run again, each in a
+savepoint of its own. Readers run beside it on connections of their own (WAL). On PostgreSQL every
+transaction has its own connection.
 """
 
 import asyncio
@@ -10,9 +11,10 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -152,78 +154,96 @@ class Database:
         raise AssertionError("unreachable")
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A transaction that somebody waits for."""
+
+    work: Work[Any]
+    durable: bool
+    future: "Future[Any]"
+
+
 class _SQLiteWriter:
     """The one thread of this process that writes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._waiting: queue.SimpleQueue[tuple[Work[Any], bool, Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
 
     def submit(self, work: Work[T], durable: bool) -> "Future[T]":
         future: Future[T] = Future()
-        self._waiting.put((work, durable, future))
+        self._queue.put(_Waiting(work, durable, future))
         return future
 
     def stop(self) -> None:
-        self._waiting.put(None)
+        self._queue.put(None)
         self._thread.join(BUSY_TIMEOUT)
 
     def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
+        while (first := self._queue.get()) is not None:
             group = [first]
             last = False
             while len(group) < GROUP:
                 try:
-                    item = self._waiting.get_nowait()
+                    item = self._queue.get_nowait()
                 except queue.Empty:
                     break
                 if item is None:
                     last = True
                     break
                 group.append(item)
-            self._commit(group)
+            wanted = [item for item in group if item.future.set_running_or_notify_cancel()]
+            if wanted:
+                self._commit(wanted)
             if last:
                 return
 
-    def _commit(self, group: list[tuple[Work[Any], bool, Future[Any]]]) -> None:
-        done: list[tuple[Future[Any], Any]] = []
+    def _commit(self, group: Sequence[_Waiting]) -> None:
         try:
             with _translated(), self._engine.connect() as connection:
-                self._set_durability(connection, any(durable for _, durable, _ in group))
-                with connection.execution_options(longshore_writes=True).begin():
-                    for work, _, future in group:
-                        self._run_one(connection, work, future, done)
+                self._set_durability(connection, any(item.durable for item in group))
+                done = self._transact(connection.execution_options(longshore_writes=True), group)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
-            for _, _, future in group:
-                if not future.done():
-                    future.set_exception(error)
+            for item in group:
+                if not item.future.done():
+                    item.future.set_exception(error)
             return
-        for future, result in done:
-            with suppress(asyncio.InvalidStateError):
-                future.set_result(result)
+        for item, result in done:
+            item.future.set_result(result)
 
-    @staticmethod
-    def _run_one(
-        connection: Connection,
-        work: Work[Any],
-        future: "Future[Any]",
-        done: list[tuple["Future[Any]", Any]],
-    ) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
+    def _transact(
+        self, connection: Connection, group: Sequence[_Waiting]
+    ) -> Sequence[tuple[_Waiting, Any]]:
+        """Run the group and commit; what succeeded. Failures are told to those who wait for them."""
         try:
-            with connection.begin_nested():
-                result = work(connection)
+            # Failures are rare, and savepoints cost as much as the work between them.
+            with connection.begin():
+                return [(item, item.work(connection)) for item in group]
         except OperationalError:
             raise  # the connection or the disk is at fault: the whole group ends here
-        except Exception as error:  # noqa: BLE001 - the caller's own exception, handed back to it
-            future.set_exception(error)
-        else:
-            done.append((future, result))
+        except Exception:
+            if len(group) == 1:
+                raise
+        return self._transact_apart(connection, group)
+
+    @staticmethod
+    def _transact_apart(
+        connection: Connection, group: Sequence[_Waiting]
+    ) -> Sequence[tuple[_Waiting, Any]]:
+        """The same, so that one failure leaves the rest of the group alone."""
+        done = []
+        with connection.begin():
+            for item in group:
+                try:
+                    with connection.begin_nested():
+                        done.append((item, item.work(connection)))
+                except OperationalError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - handed back to whoever waits for it
+                    item.future.set_exception(error)
+        return done
 
     @staticmethod
     def _set_durability(connection: Connection, durable: bool) -> None:

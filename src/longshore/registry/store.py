@@ -2,14 +2,20 @@
 
 They run inside ``Database.read`` or ``Database.write`` and may be repeated, so none has an effect
 outside its transaction.
+
+What every push and pull asks is a constant statement with named parameters: building one anew for
+each call costs three times as much as running it.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
-    Select,
+    Insert,
+    Table,
+    bindparam,
     delete,
     exists,
     func,
@@ -40,8 +46,11 @@ from longshore.storage.driver import Staged
 # ── repositories ──────────────────────────────────────────────────────────────────────────────
 
 
+_REPOSITORY_ID: Final = select(repositories.c.id).where(repositories.c.name == bindparam("name"))
+
+
 def repository_id(connection: Connection, name: RepositoryName) -> int | None:
-    return connection.scalar(select(repositories.c.id).where(repositories.c.name == name))
+    return connection.scalar(_REPOSITORY_ID, {"name": name})
 
 
 def ensure_repository(connection: Connection, name: RepositoryName, now: float) -> int:
@@ -69,14 +78,17 @@ def list_repositories(connection: Connection, last: str, limit: int) -> list[str
 # ── blobs ─────────────────────────────────────────────────────────────────────────────────────
 
 
+_BLOB_SIZE: Final = (
+    select(blobs.c.size)
+    .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
+    .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
+    .where(repositories.c.name == bindparam("name"), blobs.c.digest == bindparam("digest"))
+)
+
+
 def find_blob(connection: Connection, name: RepositoryName, digest: Digest) -> Blob | None:
     """The blob, if this repository may read it."""
-    size = connection.scalar(
-        select(blobs.c.size)
-        .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
-        .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
-        .where(repositories.c.name == name, blobs.c.digest == digest)
-    )
+    size = connection.scalar(_BLOB_SIZE, {"name": name, "digest": digest})
     return None if size is None else Blob(digest, size)
 
 
@@ -117,25 +129,34 @@ def unlink_blob(connection: Connection, name: RepositoryName, digest: Digest) ->
 # ── manifests ─────────────────────────────────────────────────────────────────────────────────
 
 
+_MANIFEST: Final = (
+    select(manifests.c.digest, manifests.c.media_type, manifests.c.size)
+    .join(repositories, repositories.c.id == manifests.c.repository_id)
+    .where(repositories.c.name == bindparam("name"))
+)
+_MANIFEST_BY_DIGEST: Final = _MANIFEST.where(manifests.c.digest == bindparam("reference"))
+_MANIFEST_BY_TAG: Final = _MANIFEST.join(
+    tags,
+    (tags.c.repository_id == manifests.c.repository_id) & (tags.c.digest == manifests.c.digest),
+).where(tags.c.name == bindparam("reference"))
+
+
 def find_manifest(
     connection: Connection, name: RepositoryName, reference: Tag | Digest
 ) -> StoredManifest | None:
     """What ``reference`` names in the repository now."""
-    query: Select[Any] = (
-        select(manifests.c.digest, manifests.c.media_type, manifests.c.size)
-        .join(repositories, repositories.c.id == manifests.c.repository_id)
-        .where(repositories.c.name == name)
-    )
-    if isinstance(reference, Digest):
-        query = query.where(manifests.c.digest == reference)
-    else:
-        query = query.join(
-            tags,
-            (tags.c.repository_id == manifests.c.repository_id)
-            & (tags.c.digest == manifests.c.digest),
-        ).where(tags.c.name == reference)
-    row = connection.execute(query).one_or_none()
+    query = _MANIFEST_BY_DIGEST if isinstance(reference, Digest) else _MANIFEST_BY_TAG
+    row = connection.execute(query, {"name": name, "reference": reference}).one_or_none()
     return None if row is None else StoredManifest(Digest(row.digest), row.media_type, row.size)
+
+
+_HELD: Final = tuple(
+    select(table.c.digest).where(
+        table.c.repository_id == bindparam("repository"),
+        table.c.digest.in_(bindparam("digests", expanding=True)),
+    )
+    for table in (repository_blobs, manifests)
+)
 
 
 def missing_references(
@@ -150,14 +171,8 @@ def missing_references(
     ordered = sorted(wanted)
     for start in range(0, len(ordered), 500):  # SQLite bounds the variables of one statement
         some = ordered[start : start + 500]
-        for table in (repository_blobs, manifests):
-            found.update(
-                connection.scalars(
-                    select(table.c.digest).where(
-                        table.c.repository_id == repository, table.c.digest.in_(some)
-                    )
-                )
-            )
+        for held in _HELD:
+            found.update(connection.scalars(held, {"repository": repository, "digests": some}))
     return {digest for digest in wanted if digest not in found}
 
 
@@ -279,10 +294,16 @@ def adopt_fallback_referrers(
 # ── tags ──────────────────────────────────────────────────────────────────────────────────────
 
 
+_TAG_DIGEST: Final = select(tags.c.digest).where(
+    tags.c.repository_id == bindparam("repository"), tags.c.name == bindparam("tag")
+)
+_MOVE_TAG: Final = update(tags).where(
+    tags.c.repository_id == bindparam("repository"), tags.c.name == bindparam("tag")
+)
+
+
 def tag_digest(connection: Connection, repository: int, tag: Tag) -> str | None:
-    return connection.scalar(
-        select(tags.c.digest).where(tags.c.repository_id == repository, tags.c.name == tag)
-    )
+    return connection.scalar(_TAG_DIGEST, {"repository": repository, "tag": tag})
 
 
 def put_tag(
@@ -290,13 +311,10 @@ def put_tag(
 ) -> None:
     """Point the tag at the digest."""
     current = tag_digest(connection, repository, tag)
-    own = (tags.c.repository_id == repository) & (tags.c.name == tag)
-    if current is None:
-        row = {"repository_id": repository, "name": tag, "digest": digest, "updated_at": now}
-        if not _insert_if_absent(connection, tags, row):
-            connection.execute(update(tags).where(own).values(digest=digest, updated_at=now))
-    else:
-        connection.execute(update(tags).where(own).values(digest=digest, updated_at=now))
+    row = {"repository_id": repository, "name": tag, "digest": digest, "updated_at": now}
+    if current is not None or not _insert_if_absent(connection, tags, row):
+        moved = {"repository": repository, "tag": tag, "digest": digest, "updated_at": now}
+        connection.execute(_MOVE_TAG, moved)
     if current != digest:
         _remember(connection, repository, tag, digest, actor, now)
 
@@ -329,36 +347,46 @@ def list_tags(
     return list(connection.scalars(query if limit is None else query.limit(limit)))
 
 
+_REMEMBER: Final = insert(tag_history)
+
+
 def _remember(
     connection: Connection, repository: int, tag: str, digest: str | None, actor: str, now: float
 ) -> None:
-    connection.execute(
-        insert(tag_history).values(
-            repository_id=repository, name=tag, digest=digest, actor=actor, at=now
-        )
-    )
+    row = {"repository_id": repository, "name": tag, "digest": digest, "actor": actor, "at": now}
+    connection.execute(_REMEMBER, row)
 
 
 # ── uploads ───────────────────────────────────────────────────────────────────────────────────
 
 
+_CREATE_UPLOAD: Final = insert(uploads)
+_UPLOAD: Final = select(uploads).where(uploads.c.id == bindparam("upload"))
+_CLAIM_UPLOAD: Final = update(uploads).where(
+    uploads.c.id == bindparam("upload"), uploads.c.size == bindparam("offset")
+)
+_RECORD_UPLOAD: Final = update(uploads).where(
+    uploads.c.id == bindparam("upload"), uploads.c.attempt == bindparam("by")
+)
+_DELETE_UPLOAD: Final = delete(uploads).where(uploads.c.id == bindparam("upload"))
+
+
 def create_upload(connection: Connection, upload: Upload) -> None:
-    connection.execute(
-        insert(uploads).values(
-            id=upload.id,
-            repository=upload.repository,
-            owner=upload.owner,
-            algorithm=upload.algorithm,
-            size=upload.size,
-            state=dict(upload.staged.state),
-            started_at=upload.started_at,
-            active_at=upload.started_at,
-        )
-    )
+    row = {
+        "id": upload.id,
+        "repository": upload.repository,
+        "owner": upload.owner,
+        "algorithm": upload.algorithm,
+        "size": upload.size,
+        "state": dict(upload.staged.state),
+        "started_at": upload.started_at,
+        "active_at": upload.started_at,
+    }
+    connection.execute(_CREATE_UPLOAD, row)
 
 
 def find_upload(connection: Connection, upload_id: str) -> Upload | None:
-    row = connection.execute(select(uploads).where(uploads.c.id == upload_id)).one_or_none()
+    row = connection.execute(_UPLOAD, {"upload": upload_id}).one_or_none()
     if row is None:
         return None
     return Upload(
@@ -376,31 +404,25 @@ def claim_upload(
     connection: Connection, upload_id: str, size: int, attempt: str, now: float
 ) -> bool:
     """Become the one attempt whose bytes will count; an earlier one that still runs has lost."""
-    claimed = connection.execute(
-        update(uploads)
-        .where(uploads.c.id == upload_id, uploads.c.size == size)
-        .values(attempt=attempt, active_at=now)
-    )
-    return claimed.rowcount > 0
+    claim = {"upload": upload_id, "offset": size, "attempt": attempt, "active_at": now}
+    return connection.execute(_CLAIM_UPLOAD, claim).rowcount > 0
 
 
 def record_upload(connection: Connection, upload: Upload, attempt: str, now: float) -> bool:
     """Keep what an attempt brought, unless another attempt has claimed the upload since."""
-    recorded = connection.execute(
-        update(uploads)
-        .where(uploads.c.id == upload.id, uploads.c.attempt == attempt)
-        .values(
-            size=upload.size,
-            state=dict(upload.staged.state),
-            digest=upload.digest,
-            active_at=now,
-        )
-    )
-    return recorded.rowcount > 0
+    record = {
+        "upload": upload.id,
+        "by": attempt,
+        "size": upload.size,
+        "state": dict(upload.staged.state),
+        "digest": upload.digest,
+        "active_at": now,
+    }
+    return connection.execute(_RECORD_UPLOAD, record).rowcount > 0
 
 
 def delete_upload(connection: Connection, upload_id: str) -> bool:
-    return connection.execute(delete(uploads).where(uploads.c.id == upload_id)).rowcount > 0
+    return connection.execute(_DELETE_UPLOAD, {"upload": upload_id}).rowcount > 0
 
 
 def idle_uploads(connection: Connection, before: float, limit: int) -> list[str]:
@@ -434,11 +456,13 @@ def remembered(connection: Connection, name: str, otherwise: Any) -> Any:
     return connection.scalar(select(settings.c.value).where(settings.c.name == name))
 
 
-def _insert_if_absent(connection: Connection, table: Any, values: dict[str, Any]) -> bool:
+def _insert_if_absent(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
     """Insert unless a row with the same key exists; whether it was inserted."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return connection.execute(_if_absent(connection.dialect.name, table), row).first() is not None
+
+
+@cache
+def _if_absent(dialect: str, table: Table) -> Insert:
+    insertion = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     # RETURNING rather than a row count: psycopg's count means nothing beside implicit returning.
-    statement = (
-        dialect.insert(table).values(**values).on_conflict_do_nothing().returning(literal(1))
-    )
-    return connection.execute(statement).first() is not None
+    return insertion.on_conflict_do_nothing().returning(literal(1))
