@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ import yaml
 
 from tests.services.processes import Service, free_port, listening
 
+#: Made once: httpx would read every authority of this machine for each request without TLS.
+_UNUSED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 DIGEST = "sha256:" + "0" * 64
 
 
@@ -55,11 +58,13 @@ class Server:
         return self
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", verify=False, timeout=10, **options)
+        return httpx.get(
+            f"http://127.0.0.1:{self.port}{path}", verify=_UNUSED, timeout=10, **options
+        )
 
     def ask_debug(self, path: str, method: str = "GET") -> httpx.Response:
         return httpx.request(
-            method, f"http://127.0.0.1:{self.debug}{path}", verify=False, timeout=10
+            method, f"http://127.0.0.1:{self.debug}{path}", verify=_UNUSED, timeout=10
         )
 
     def mark(self) -> None:
