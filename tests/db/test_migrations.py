@@ -36,7 +36,7 @@ def test_an_empty_database_is_brought_to_the_newest_schema(database):
 def test_the_schema_is_what_the_tables_say(database):
     migrations.upgrade(database)
 
-    assert tables.metadata is metadata
+    assert tables.repositories.metadata is metadata
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 

@@ -18,7 +18,7 @@ ONE, TWO = image([b"one"]), image([b"two"])
 
 
 async def collect(registry, **options):
-    lines = []
+    lines: list[str] = []
     run = OfflineCollection(registry.database, registry.driver, lines.append, **options)
     return await run.run(), lines
 

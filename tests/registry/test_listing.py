@@ -129,7 +129,8 @@ async def test_extensions_can_be_discovered(registry):
 )
 def test_the_pages_together_are_the_whole_list(names, size):
     entries = sorted(names)
-    seen, last = [], ""
+    seen: list[str] = []
+    last = ""
     while True:
         page = Page.parse({"n": str(size), "last": last}, default=None, largest=5)
         rows = [entry for entry in entries if entry > page.last][: (page.size or 0) + 1]

@@ -282,7 +282,7 @@ class Door:
             "server": ("127.0.0.1", 2),
         }
         self.status = None
-        self._in, self._out = anyio.create_memory_object_stream(100)
+        self._in, self._out = anyio.create_memory_object_stream[dict[str, object]](100)
 
     async def __aenter__(self):
         await self._in.__aenter__()
