@@ -20,6 +20,7 @@ class Loader:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "config.yml"
+        self.dev = False
 
     def write(self, content: str | dict[str, Any]) -> Path:
         text = dedent(content) if isinstance(content, str) else yaml.safe_dump(content)
@@ -27,21 +28,19 @@ class Loader:
         return self.path
 
     def __call__(
-        self, content: str | dict[str, Any] | None = None, *, dev: bool = False, **environ: str
+        self, content: str | dict[str, Any] | None = None, **environ: str
     ) -> Configuration:
         """Load `content`, or the least there may be, under the given variables."""
         path = self.write(LEAST if content is None else content)
-        return load(path, environ, SECTIONS, dev=dev)
+        return load(path, environ, SECTIONS, dev=self.dev)
 
     def without_file(self, **environ: str) -> Configuration:
         return load(None, environ, SECTIONS)
 
-    def problems(
-        self, content: str | dict[str, Any] | None = None, *, dev: bool = False, **environ: str
-    ) -> list[str]:
+    def problems(self, content: str | dict[str, Any] | None = None, **environ: str) -> list[str]:
         """What is wrong with `content`, one line each, with the directory left out."""
         with pytest.raises(ConfigurationInvalid) as raised:
-            self(content, dev=dev, **environ)
+            self(content, **environ)
         return [self._short(str(problem)) for problem in raised.value.problems]
 
     def warnings(self, content: str | dict[str, Any] | None = None, **environ: str) -> list[str]:

@@ -101,13 +101,12 @@ class Binding:
             self._secrets.add(path)
         if not isinstance(node, Scalar):
             return plain(node)
+        if node.value is None or (node.text == "" and leaf.empty_is_absent):
+            return _ABSENT
         if leaf.choices:
             # Spelled as the program spells it, however the file does: ``level: INFO``.
-            return {choice.lower(): choice for choice in leaf.choices}.get(
-                node.text.lower(), _ABSENT if node.value is None else node.text
-            )
-        if node.value is None:
-            return _ABSENT
+            spelled = {choice.lower(): choice for choice in leaf.choices}
+            return spelled.get(node.text.lower(), node.text)
         return node.text if leaf.kind.is_literal else node.value
 
     def _struct(self, node: Entries, shape: Struct, path: str) -> dict[str, Any]:
@@ -155,17 +154,20 @@ class Binding:
             self.report.problem(path, f"only one may be chosen; found {found}")
 
     def _unknown(self, name: str, path: str, shape: Struct, origin: Origin) -> None:
+        hint = did_you_mean(name, shape.keys)
         if shape.known:
             self._choice_refused.add(path.rpartition(".")[0])
-        hint = did_you_mean(name, shape.keys)
-        if not hint:
-            places = [
-                known
-                for known, key in walk(self.shape)
-                if known.endswith(f".{name}") and key.field is not None
-            ]
-            hint = f"; did you mean {' or '.join(places)}?" if 0 < len(places) <= 2 else ""
-        self.report.problem(path, f"unknown key{hint}", origin)
+            hint = hint or f"; there are: {', '.join(shape.one_of)}"
+        self.report.problem(path, f"unknown key{hint or self._elsewhere(name)}", origin)
+
+    def _elsewhere(self, name: str) -> str:
+        """A setting of that name in another table, for what was only indented wrongly."""
+        places = [
+            known
+            for known, key in walk(self.shape)
+            if known.endswith(f".{name}") and key.field is not None
+        ]
+        return f"; did you mean {' or '.join(places)}?" if 0 < len(places) <= 2 else ""
 
 
 def _leads_to_settings(shape: Shape) -> bool:

@@ -14,7 +14,7 @@ import yaml
 from longshore.config.problems import DEFAULT, Origin, Report
 
 #: Values that one file may have once its aliases are followed.
-LIMIT: Final = 100_000
+LIMIT: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -76,8 +76,8 @@ def parse(text: str, source: str, report: Report, *, numbered: bool = True) -> N
 
     ``source`` names it in origins, with lines if ``numbered``. Raises YAMLInvalid.
     """
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         return _Conversion(loader, source, report, numbered).node(root, "") if root else None
     except yaml.MarkedYAMLError as error:
@@ -88,8 +88,6 @@ def parse(text: str, source: str, report: Report, *, numbered: bool = True) -> N
         raise YAMLInvalid(f"not YAML: character {error.character!r} is not allowed") from error
     except RecursionError as error:
         raise YAMLInvalid("not a configuration: nested too deeply") from error
-    finally:
-        loader.dispose()
 
 
 class _Conversion:

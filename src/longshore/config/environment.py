@@ -118,12 +118,11 @@ class _Variable:
         return at
 
     def _into_map(self, at: Entries, value: Shape, rest: str, path: str) -> Node:
-        name, below = _longest(rest, ((key, key.upper()) for key in at.entries))
-        if name is None:
-            name, below = rest.lower(), ""
-            indexed = re.fullmatch(r"(.+)_(\d+)", rest)
-            if isinstance(value, ListOf) and indexed:
-                name, below = indexed[1].lower(), indexed[2]
+        # What is below a free key is at most an index, so the rest is its name, with its underscores.
+        indexed = re.fullmatch(r"(.+)_(\d+)", rest) if isinstance(value, ListOf) else None
+        name, below = (indexed[1], indexed[2]) if indexed else (rest, "")
+        existing = {key.upper(): key for key in at.entries}
+        name = existing.get(name.upper(), name.lower())
         here = f"{path}.{name}"
         at.entries[name] = self.write(at.entries.get(name), value, below, here)
         return at

@@ -70,7 +70,7 @@ def format_duration(seconds: float) -> str:
     >>> format_duration(5400)
     '1h30m'
     """
-    rest = round(seconds * 1e9)
+    rest = round(Decimal(seconds).scaleb(9))  # in floats the last nanoseconds would be lost
     if rest == 0:
         return "0s"
     written = ""

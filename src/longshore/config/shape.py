@@ -45,6 +45,11 @@ class Leaf:
     kind: Kind
     choices: tuple[str, ...] = ()
 
+    @property
+    def empty_is_absent(self) -> bool:
+        """Whether an empty text is the same as nothing, as it is in Go."""
+        return bool(self.choices) or self.kind is Kind.PATH
+
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
@@ -53,9 +58,9 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
-    """A table whose keys the user invents."""
+    """A table whose keys the user invents, of single values or lists of them."""
 
-    value: "Shape"
+    value: "Leaf | ListOf"
 
 
 @dataclass(slots=True)
@@ -131,7 +136,10 @@ def _of(annotation: Any, marks: Sequence[Any] = ()) -> Shape:
     if origin is tuple:
         return ListOf(_of(arguments[0]))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return MapOf(_of(arguments[1]))
+        value = _of(arguments[1])
+        if not isinstance(value, Leaf | ListOf):
+            raise TypeError(f"{annotation}: a table with free keys holds values or lists")
+        return MapOf(value)
     if issubclass(annotation, Table):
         return of_model(annotation)
     if issubclass(annotation, Enum):
