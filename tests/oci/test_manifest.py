@@ -126,11 +126,13 @@ def test_a_document_that_is_no_manifest_is_refused_with_the_reason(raw, content_
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["config", "layers", "manifests", "subject", "digest", "size", "x"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["config", "layers", "manifests", "subject", "digest", "size", "x"]),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )
