@@ -127,3 +127,10 @@ def test_any_text_is_read_or_refused(text: str):
         parse(text, "file", Report())
     except YAMLInvalid as error:
         assert str(error)
+
+
+@pytest.mark.parametrize("text", ["!!int many", "!!timestamp 2026-99-99", f"{'9' * 5000}"])
+def test_a_value_that_python_cannot_hold_is_text(text: str):
+    (value,) = read(f"a: {text}").values()
+
+    assert value == text.rpartition(" ")[2]

@@ -349,3 +349,36 @@ class TestValues:
         overlay(root, shape.build([Both], []), {"REGISTRY_BOTH_MAX_RETRIES": "2"}, Report())
 
         assert plain(root) == {"both": {"max_retries": 2}}
+
+
+class TestBelowOptions:
+    """Tables whose content nobody describes: the options of a middleware."""
+
+    def test_keys_are_made_segment_by_segment(self):
+        found = overlaid(
+            REGISTRY_MIDDLEWARE_STORAGE_0_NAME="cloudfront",
+            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_BASEURL="https://cdn.example",
+            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_LIST_0="a",
+            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_LIST_1="b",
+            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_DEEP_ER="1",
+        )
+
+        options = {"baseurl": "https://cdn.example", "list": ["a", "b"], "deep": {"er": 1}}
+        assert found == {"middleware": {"storage": [{"name": "cloudfront", "options": options}]}}
+
+    def test_an_existing_key_is_found_whatever_its_case_and_underscores(self):
+        found = overlaid(
+            REGISTRY_STORAGE_GCS_CREDENTIALS="{private_key: a, Type: b}",
+            REGISTRY_STORAGE_GCS_CREDENTIALS_PRIVATE_KEY="c",
+            REGISTRY_STORAGE_GCS_CREDENTIALS_TYPE="d",
+        )
+
+        assert found == {"storage": {"gcs": {"credentials": {"private_key": "c", "Type": "d"}}}}
+
+    def test_there_is_nothing_below_a_single_value(self, config: Loader):
+        problems = config.problems(
+            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS="text",
+            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_A="b",
+        )
+
+        assert problems[0].startswith("middleware.storage[0].options: is set to something else")

@@ -1,8 +1,12 @@
 import pytest
 import yaml
 
-from longshore.config.explain import explain, hide
+from longshore.access.settings import HtpasswdSettings
+from longshore.config import shape
+from longshore.config.explain import default_of, explain, hide
 from longshore.config.load import Configuration
+from longshore.http.settings import HTTPSettings
+from longshore.registry.settings import ManifestSettings
 from tests.config.loading import Loader
 
 FULL = """\
@@ -69,3 +73,19 @@ def test_a_secret_is_hidden(config: Loader):
 )
 def test_of_a_database_url_only_the_passwords_are_hidden(secret: str, shown: str):
     assert hide(secret) == shown
+
+
+def test_a_default_is_shown_as_it_would_be_written():
+    shapes = shape.of_model(HTTPSettings).keys | shape.of_model(ManifestSettings).keys
+    names = ("addr", "draintimeout", "headers", "maxsize", "secret", "relativeurls", "tls")
+
+    assert {name: default_of(shapes[name]) for name in names} == {
+        "addr": ":5000",
+        "draintimeout": "30s",
+        "headers": "{}",
+        "maxsize": "4MiB",
+        "secret": "''",
+        "relativeurls": "",
+        "tls": "",
+    }
+    assert default_of(shape.of_model(HtpasswdSettings).keys["path"]) == ""
