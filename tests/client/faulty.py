@@ -50,11 +50,24 @@ class FaultyProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._port))
+            threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+
+    def _carry(self, client: socket.socket) -> None:
+        # Sockets are closed when nobody uses them any more: the kernel gives out numbers again.
+        with client, contextlib.suppress(ConnectionRefusedError), self._connect() as server:
             with self._lock:
                 self._open |= {client, server}
-            for source, sink, way in ((client, server, "up"), (server, client, "down")):
-                threading.Thread(target=self._pump, args=(source, sink, way), daemon=True).start()
+            ways = ((client, server, "up"), (server, client, "down"))
+            pumps = [threading.Thread(target=self._pump, args=way, daemon=True) for way in ways]
+            for pump in pumps:
+                pump.start()
+            for pump in pumps:
+                pump.join()
+            with self._lock:
+                self._open -= {client, server}
+
+    def _connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._port))
 
     def _pump(self, source: socket.socket, sink: socket.socket, way: str) -> None:
         carried, limit = 0, self._limits[way]
@@ -66,9 +79,8 @@ class FaultyProxy:
                 carried += len(piece)
                 with self._lock:
                     setattr(self, way, getattr(self, way) + len(piece))
-        with self._lock:
-            self._end(source)
-            self._end(sink)
+        self._end(source)
+        self._end(sink)
 
     def _may_cut(self) -> bool:
         with self._lock:
@@ -78,10 +90,8 @@ class FaultyProxy:
             return True
 
     def _end(self, end: socket.socket) -> None:
-        self._open.discard(end)
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
-        end.close()
 
 
 @contextlib.contextmanager

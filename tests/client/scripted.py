@@ -50,12 +50,24 @@ class ScriptedServer:
 
     def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
+        self.active = 0
+        self.idle = threading.Condition()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def answer(self) -> None:
+                with outer.idle:
+                    outer.active += 1
+                try:
+                    self.exchange()
+                finally:
+                    with outer.idle:
+                        outer.active -= 1
+                        outer.idle.notify_all()
+
+            def exchange(self) -> None:
                 parts = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 request = Seen(
@@ -81,7 +93,11 @@ class ScriptedServer:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *args: Any) -> None:
+                """Clients that hang up are part of these tests."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         if context:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
@@ -93,6 +109,11 @@ class ScriptedServer:
     @property
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    def wait_for_others(self) -> None:
+        """Called by a script: wait until its request is the only one that is not done."""
+        with self.idle:
+            self.idle.wait_for(lambda: self.active <= 1, timeout=10)
 
     def start(self) -> None:
         self._thread.start()

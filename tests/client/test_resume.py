@@ -1,6 +1,8 @@
 """Transfers go on where a broken connection left them."""
 
 import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from longshore.client.copying import copy
 from longshore.client.errors import Unreachable
 from longshore.client.layout import OciLayout
 from longshore.client.registry import RegistryClient
+from longshore.client.repository import Repository
 from longshore.oci import mediatypes
 from longshore.oci.descriptor import Descriptor
 from longshore.oci.digest import Digest
@@ -57,11 +60,8 @@ async def test_a_pull_that_was_given_up_is_continued_by_the_next_one(
     await copy(OciLayout(tmp_path / "image"), direct, "latest")
     back = OciLayout(tmp_path / "back")
 
-    with faulty(open_peer.host, cut_down=5 * MIB, cuts=1) as proxy:
-        client = await clients(open_peer, host=proxy.host, attempts=1)
-        pull = copy(_stubborn(client.repository(name)), back, "v1")
-        with pytest.raises(Unreachable):
-            await pull
+    with pytest.raises(Unreachable):
+        await copy(Interrupted(direct, after=4 * MIB), back, "v1")
     left = sum(file.stat().st_size for file in (tmp_path / "back" / INCOMPLETE).iterdir())
     with faulty(open_peer.host) as proxy:
         client = await clients(open_peer, host=proxy.host)
@@ -116,12 +116,14 @@ class Uploads:
         self.content = b""
         self.stored = b""
         self.starts: list[str] = []
+        self.settle: Callable[[], None] = lambda: None
 
     def __call__(self, seen: Seen) -> Answer:
         location = {"Location": "/v2/team/app/blobs/uploads/one?state=a%2Bb"}
         if seen.method == "POST":
             return Answer(202, headers=location | {"OCI-Chunk-Min-Length": str(2 * MIB)})
         if seen.method == "GET" and "uploads" in seen.path:
+            self.settle()  # what is on its way counts
             return Answer(204, headers=location | {"Range": f"0-{len(self.content) - 1}"})
         if seen.method in ("PATCH", "PUT"):
             assert ("state", "a+b") in seen.query
@@ -144,7 +146,7 @@ async def test_a_push_sends_nothing_twice_that_arrived(chunk: int | None) -> Non
     uploads = Uploads()
     positions: list[int] = []
 
-    async def pieces(offset: int):
+    async def pieces(offset: int) -> AsyncGenerator[bytes, None]:
         for start in range(offset, SIZE, 300_000):
             yield content[start : start + 300_000]
 
@@ -152,6 +154,7 @@ async def test_a_push_sends_nothing_twice_that_arrived(chunk: int | None) -> Non
         scripted(uploads) as server,
         faulty(server.host, cut_up=3 * MIB, cuts=2) as proxy,
     ):
+        uploads.settle = server.wait_for_others
         connection = Connection(plain_http=True)
         async with RegistryClient(proxy.host, connection=connection) as client:
             target = client.repository(RepositoryName("team/app"), chunk=chunk)
@@ -164,23 +167,46 @@ async def test_a_push_sends_nothing_twice_that_arrived(chunk: int | None) -> Non
         assert uploads.starts[0] == f"PATCH 0-{2 * MIB - 1}"
 
 
-def _stubborn(repository):
-    """A source whose blobs are not continued: the process that pulled is gone."""
+async def test_a_push_whose_last_answer_is_lost_is_not_repeated() -> None:
+    content = b"a layer"
+    blob = Descriptor(mediatypes.OCTET_STREAM, Digest.of(content), len(content))
+    stored: list[bytes] = []
 
-    class Once:
-        def __getattr__(self, name: str):
-            return getattr(repository, name)
+    def script(seen: Seen) -> Answer:
+        if seen.method == "POST":
+            return Answer(202, headers={"Location": f"/v2/uploads/{len(stored)}"})
+        if seen.method == "PUT":
+            stored.append(seen.body)
+            return Answer(201, b"cut", truncate=0)
+        if seen.method == "HEAD" and stored:
+            return Answer(200, content)
+        return Answer(404) if "uploads" in seen.path else Answer()
 
-        async def blob(self, descriptor, offset: int = 0):
-            pieces = repository.blob(descriptor, offset)
-            try:
-                async for piece in pieces:
-                    yield piece
-                    if descriptor.size > MIB and offset == 0:
-                        self.given = getattr(self, "given", 0) + len(piece)
-                        if self.given > 4 * MIB:
-                            raise Unreachable("the cable was pulled")
-            finally:
-                await pieces.aclose()
+    async def pieces(offset: int) -> AsyncGenerator[bytes, None]:
+        yield content[offset:]
 
-    return Once()
+    with scripted(script) as server:
+        async with RegistryClient(server.host, connection=Connection(plain_http=True)) as client:
+            await client.repository(RepositoryName("team/app")).put_blob(blob, pieces, print)
+
+    assert stored == [content]
+
+
+class Interrupted:
+    """A source whose large blobs end early: the process that pulled is gone."""
+
+    def __init__(self, repository: Repository, after: int) -> None:
+        self._repository = repository
+        self._after = after
+        self.resolve = repository.resolve
+        self.manifest = repository.manifest
+        self.referrers = repository.referrers
+
+    async def blob(self, descriptor: Descriptor, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        given = 0
+        async with aclosing(self._repository.blob(descriptor, offset)) as pieces:
+            async for piece in pieces:
+                yield piece
+                given += len(piece)
+                if given > self._after:
+                    raise Unreachable("the cable was pulled")

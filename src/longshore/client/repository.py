@@ -186,7 +186,14 @@ class Repository:
             # What is continued was hashed only in part; the registry verifies the whole.
             return content(offset) if offset else verified(descriptor, content(0))
 
-        upload = Upload(self._transport, self._uploads, descriptor, self._push, self._chunk)
+        upload = Upload(
+            self._transport,
+            self._uploads,
+            descriptor,
+            self._push,
+            self._chunk,
+            present=lambda: self.has_blob(descriptor),
+        )
         await upload.run(opened, advance, self._sessions.pop(descriptor.digest, None))
 
     async def mount(self, descriptor: Descriptor, source: Source) -> bool:

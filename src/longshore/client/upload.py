@@ -6,7 +6,7 @@ attempt broke off.
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -37,17 +37,24 @@ _SESSION_LOST: Final = frozenset({404, 416})
 
 @dataclass(frozen=True)
 class Session:
-    """An upload in progress: where to go on, and the shortest chunk that may be sent."""
+    """An upload in progress: where to go on, and the shortest chunk that may be sent.
+
+    A `fresh` one has seen no attempt yet. In any other, bytes of an attempt that broke may still
+    come to light after the registry was asked for the offset; so what is sent into it says where
+    it belongs (Content-Range), and the registry refuses it if it belongs elsewhere by now.
+    """
 
     location: httpx.URL
     offset: int = 0
     shortest_chunk: int = 0
+    fresh: bool = False
 
     @classmethod
     def opened(cls, transport: Transport, reply: Reply) -> "Session":
         """From the answer to a POST. Raises ProtocolViolation when it does not say where."""
         shortest = reply.headers.get("OCI-Chunk-Min-Length", "")
-        return cls(_location(transport, reply), 0, int(shortest[:18]) if shortest.isdigit() else 0)
+        minimum = int(shortest[:18]) if shortest.isdigit() else 0
+        return cls(_location(transport, reply), 0, minimum, fresh=True)
 
 
 class Upload:
@@ -60,12 +67,14 @@ class Upload:
         descriptor: Descriptor,
         scopes: frozenset[str],
         chunk: int | None,
+        present: Callable[[], Awaitable[bool]],
     ) -> None:
         self._transport = transport
         self._uploads = uploads
         self._descriptor = descriptor
         self._scopes = scopes
         self._chunk = chunk
+        self._present = present
 
     async def run(self, content: OpenBlob, advance: Advance, session: Session | None) -> None:
         """Send `content`, in `session` if there is one already. Raises ClientErrors."""
@@ -79,6 +88,8 @@ class Upload:
                 if not self._may_continue(error):
                     raise
                 session = await self._find_offset(session)
+                if session is None and await self._present():
+                    return  # all had arrived, only the last answer was lost
                 progressed = session is not None and session.offset > furthest
                 fruitless = 0 if progressed else fruitless + 1
                 furthest = max(furthest, session.offset if session else 0)
@@ -101,7 +112,7 @@ class Upload:
 
     async def _send(self, session: Session, content: OpenBlob, advance: Advance) -> None:
         size = self._descriptor.size
-        if session.offset == 0 and (self._chunk is None or size <= self._chunk):
+        if session.fresh and (self._chunk is None or size <= self._chunk):
             await self._finish(session, lambda: _counted(content(0), 0, advance), size)
             return
         async with aclosing(content(session.offset)) as stream:

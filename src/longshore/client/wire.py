@@ -229,5 +229,5 @@ def _broken(host: str, error: httpx.TransportError) -> Unreachable:
             )
         cause = cause.__cause__ or cause.__context__
     what = "cannot be reached" if isinstance(error, httpx.ConnectError) else "broke the connection"
-    said = str(error) or type(error).__name__
-    return Unreachable(f"{host} {what}: {said}", temporary=True)
+    said = f": {error}" if str(error) else ""
+    return Unreachable(f"{host} {what}{said}", temporary=True)
