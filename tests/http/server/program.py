@@ -46,6 +46,9 @@ class Application:
         if self.start == "refuse":
             await send({"type": "lifespan.startup.failed", "message": "the database is locked"})
             return
+        if self.start == "hang":
+            say("hanging")
+            await asyncio.sleep(60)
         if self.start == "crash":
             raise RuntimeError("a wheel came off")
         await send({"type": "lifespan.startup.complete"})

@@ -168,3 +168,12 @@ def test_the_debug_address_is_served_by_the_first_worker_only(start: Start, engi
     answers = [server.get(port=debug) for _ in range(10)]
 
     assert {(answer["name"], answer["slot"]) for answer in answers} == {("debug", 0)}
+
+
+def test_a_stop_during_the_start_is_obeyed_at_once(start: Start):
+    server = start(start="hang", drain=60)
+    eventually(lambda: "hanging" in server.log)
+
+    server.service.process.terminate()
+
+    assert server.exit_code == 0

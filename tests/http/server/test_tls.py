@@ -1,5 +1,6 @@
 """TLS: protocol versions, reload under open connections, certificates of clients."""
 
+import datetime
 import shutil
 import signal
 import socket
@@ -7,6 +8,10 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from longshore.http.tls import ClientAuthentication, TLSFailed, TLSOptions
 from tests.http.server.conftest import Running, Start, ask, eventually
@@ -159,6 +164,54 @@ def test_a_key_of_another_certificate_is_named_at_the_start(
 
     assert server.exit_code == 1
     assert "the key does not belong to the certificate" in server.log
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> KeyPair:
+    """A pair on the curve P-521, which OpenSSL knows and Granian does not."""
+    key = ec.generate_private_key(ec.SECP521R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    later = now + datetime.timedelta(days=1)
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, now, later)
+    pair = KeyPair(tmp_path / "p521.crt", tmp_path / "p521.key")
+    pair.certificate.write_bytes(
+        certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    pair.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return pair
+
+
+def test_a_key_that_granian_cannot_use_is_told_with_what_can(start: Start, strange: KeyPair):
+    files = {"certificate": str(strange.certificate), "key": str(strange.key)}
+
+    server = start(tls=files)
+
+    assert server.exit_code == 1
+    assert "or set longshore.http.server to uvicorn" in server.log
+    assert "panicked" not in server.log
+    assert "ready https://" in start(tls=files, engine="uvicorn").wait().log
+
+
+def test_a_new_key_that_granian_cannot_use_takes_nobody_down(
+    start: Start, authority: Authority, pair: KeyPair, strange: KeyPair
+):
+    server = start(tls={"certificate": str(pair.certificate), "key": str(pair.key)})
+    server.tls = authority.client_context()
+    before, workers = serial(server.wait()), server.workers()
+    copy(strange, pair.key.parent)
+
+    server.service.process.send_signal(signal.SIGHUP)
+
+    eventually(lambda: "the old certificate stays in use" in server.log)
+    assert serial(server) == before
+    assert server.workers() >= workers
 
 
 def test_files_that_are_missing_or_no_pem_are_named(authority: Authority, tmp_path: Path):

@@ -8,6 +8,7 @@ fork at any time. A worker runs the ASGI application on one of two engines, Gran
     options      what can be set, and the one error of this package
     configured   the options that a configuration stands for
     sockets      addresses and listening sockets
+    machine      how many CPUs and files there are for us
     supervisor   the parent's loop
     worker       what a child does from its first to its last breath
     engines      Granian and uvicorn behind one small protocol

@@ -46,6 +46,18 @@ def load(options: ServerOptions) -> None:
         import longshore.http.server.uvicorn  # noqa: F401
 
 
+def check_certificates(options: ServerOptions) -> None:
+    """Raises TLSFailed unless the engine can serve with the files as they are now. For the
+    supervisor: it may fork."""
+    if options.tls is None:
+        return
+    options.tls.check()
+    if choose(options) is Engine.GRANIAN:
+        from longshore.http.server.granian import prove
+
+        prove(options)
+
+
 def make(
     application: "ASGIApp", listener: socket.socket, options: ServerOptions, tls: TLSOptions | None
 ) -> Running:

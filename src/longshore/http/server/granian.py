@@ -6,8 +6,11 @@ same socket; the first then stops accepting and lets its connections finish.
 
 import asyncio
 import os
+import signal
 import socket
+import ssl
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 _CONNECTIONS: Final = 16384
 #: Bytes that are read at a time. A request's head must fit, or the reply is 431.
 _BUFFER: Final = 400 << 10
+#: Seconds that a handshake with oneself may take.
+_PATIENCE: Final = 10
 #: Changes levels and touches no handler: what Granian has to say goes where our log goes.
 _LOGGING: Final = {
     "version": 1,
@@ -73,7 +78,11 @@ class GranianEngine:
         self._ended = asyncio.Event()
 
     async def start(self) -> None:
-        self._server = _Embedded(
+        self._server, self._task = self._launch()
+
+    def _launch(self) -> tuple[_Embedded, asyncio.Task[None]]:
+        """A server that begins to accept. Raises TLSFailed when its files do not fit together."""
+        server = _Embedded(
             self._listener,
             self._options.backlog,
             target=self._application,
@@ -89,8 +98,9 @@ class GranianEngine:
             log_dictconfig=_LOGGING,
             **(self._tls_settings(self._tls) if self._tls else {}),
         )
-        self._task = asyncio.create_task(self._server.serve())
-        self._task.add_done_callback(self._note_end)
+        task = asyncio.create_task(server.serve())
+        task.add_done_callback(self._note_end)
+        return server, task
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         if task is self._task:
@@ -120,10 +130,7 @@ class GranianEngine:
 
     async def reload(self) -> None:
         old_server, old_task = self._server, self._task
-        try:
-            await self.start()
-        except (OSError, ValueError) as error:
-            raise TLSFailed(f"the new certificate cannot be used: {error}") from error
+        self._server, self._task = self._launch()
         if old_server and old_task:
             self._retiring.add(old_task)
             old_task.add_done_callback(self._retiring.discard)
@@ -137,3 +144,46 @@ class GranianEngine:
 
     async def wait(self) -> None:
         await self._ended.wait()
+
+
+def prove(options: ServerOptions) -> None:
+    """Raises TLSFailed unless Granian can serve with the certificate files.
+
+    With a key that its TLS library does not know, Granian does not fail: it takes its process
+    down. So one is started in a process of its own, and a handshake shows whether it lives. The
+    caller must not have threads.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(_PATIENCE)
+            signal.set_wakeup_fd(-1)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            asyncio.run(_shake_hands(options))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    if status and options.tls:
+        raise TLSFailed(
+            f"Granian cannot serve with {options.tls.certificate} and {options.tls.key}: use a key "
+            "of RSA, P-256, P-384 or Ed25519, or set longshore.http.server to uvicorn"
+        )
+
+
+async def _shake_hands(options: ServerOptions) -> None:
+    async def nothing(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        await GranianEngine(nothing, listener, options, options.tls).start()
+        await asyncio.to_thread(_connect, listener.getsockname())
+
+
+def _connect(address: Any) -> None:
+    """A handshake. Whether it succeeds is a matter of certificates; that it ends is what counts."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with suppress(ssl.SSLError), socket.create_connection(address, timeout=_PATIENCE) as plain:
+        context.wrap_socket(plain).close()

@@ -1,11 +1,11 @@
 """What the process server can be told."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from longshore.http.server.machine import available_cpus
 from longshore.http.tls import TLSOptions
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class ServerOptions:
 
     @property
     def processes(self) -> int:
-        """How many workers: as many as there are CPUs when nothing is said."""
-        return self.workers or len(os.sched_getaffinity(0))
+        """How many workers: as many as there are CPUs for us when nothing is said."""
+        return self.workers or available_cpus()
 
     @property
     def scheme(self) -> str:

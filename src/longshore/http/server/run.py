@@ -4,7 +4,8 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from longshore.http.server import sockets
+from longshore.http.server import engines, sockets
+from longshore.http.server.machine import raise_file_limit
 from longshore.http.server.options import Factory, ServerOptions
 from longshore.http.server.supervisor import Supervisor
 
@@ -21,16 +22,17 @@ def serve(
     ``factory`` is called in every worker process. ``on_worker_exit`` gets the slot of each worker
     that ended, in the supervisor. ``on_ready`` gets the address once the first worker answers.
 
-    Raises ServerFailed when the address cannot be had or the first worker does not come up.
+    Raises TLSFailed when the certificate cannot be used, ServerFailed when the address cannot be
+    had or the first worker does not come up.
     """
+    raise_file_limit()
     with ExitStack() as stack:
 
         def owned(listener: socket.socket) -> socket.socket:
             stack.callback(sockets.release, listener)
             return listener
 
-        if options.tls:
-            options.tls.check()
+        engines.check_certificates(options)
         main = owned(
             sockets.listen_unix(options.address, options.backlog)
             if options.unix

@@ -135,7 +135,6 @@ class Supervisor:
         self._selector.register(ours, selectors.EVENT_READ, child)
 
     def _become_worker(self, slot: int, ours: socket.socket, theirs: socket.socket) -> NoReturn:
-        code = 1
         try:
             signal.set_wakeup_fd(-1)
             # A copy of another worker's link, left open here, would hide the parent's death.
@@ -148,10 +147,10 @@ class Supervisor:
                 inherited.close()
             self._selector.close()
             debug = self._debug if slot == 0 else None
-            code = worker.run(slot, self._factory, self._options, self._main, debug, theirs)
+            worker.run(slot, self._factory, self._options, self._main, debug, theirs)
         finally:
             # Never back into the parent's stack, nor through its exit handlers.
-            os._exit(code)
+            os._exit(1)
 
     def _listen(self, child: _Child) -> None:
         """Read what a worker says: one JSON object a line; the end of it is the worker's end."""
@@ -267,7 +266,7 @@ class Supervisor:
             return
         self._fingerprint = fingerprint
         try:
-            tls.check()
+            engines.check_certificates(self._options)
         except TLSFailed as error:
             logger.error("%s; the old certificate stays in use", error)  # noqa: TRY400
             return

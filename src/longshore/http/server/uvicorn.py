@@ -111,7 +111,7 @@ class UvicornEngine:
             proxy_headers=False,
             server_header=False,
             backlog=self._options.backlog,
-            timeout_keep_alive=int(self._options.header_timeout),
+            timeout_keep_alive=max(1, round(self._options.header_timeout)),
             ssl_context_factory=(lambda _config, _default: context) if context else None,
         )
         self._server = _Server(config)

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import uvloop
 
@@ -34,21 +34,24 @@ def run(
     main: socket.socket,
     debug: socket.socket | None,
     link: socket.socket,
-) -> int:
-    """Serve until SIGTERM; the process's exit code. ``link`` leads to the supervisor: over it goes
-    one JSON object a line, and its end is the end of this process."""
+) -> NoReturn:
+    """Serve until SIGTERM and end the process. ``link`` leads to the supervisor: over it goes one
+    JSON object a line, and its end is the end of this process."""
     # The terminal sends Ctrl-C to all; only the supervisor acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _die_with_parent()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        try:
-            runner.run(_Worker(slot, factory, options, main, debug, link).live())
-        except ServerFailed as error:
-            _say(link, failed=str(error))
-            return 1
-        return 0
+    code = 1
+    try:
+        loop = uvloop.new_event_loop()
+        asyncio.set_event_loop(loop)
+        code = loop.run_until_complete(_Worker(slot, factory, options, main, debug, link).live())
+    finally:
+        logging.shutdown()
+        # The loop is not torn down: an engine's thread, or a request that had its time, may still
+        # use it. Nor may anything of the supervisor's run here.
+        os._exit(code)
 
 
 def _die_with_parent() -> None:
@@ -80,35 +83,42 @@ class _Worker:
         self._told_to_stop = asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
 
-    async def live(self) -> None:
+    async def live(self) -> int:
+        """The whole life of the worker; the exit code."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._told_to_stop.set)
         self._link.setblocking(False)
         loop.add_reader(self._link, self._hear)
-        service = self._build()
+        try:
+            service = self._build()
+            try:
+                await self._serve(service)
+            finally:
+                service.on_exit()
+        except (ServerFailed, TLSFailed) as error:
+            _say(self._link, failed=str(error))
+            return 1
+        return 0
+
+    async def _serve(self, service: Service) -> None:
         lifespan = _Lifespan(service.application)
-        try:
-            await lifespan.start()
-            await self._start_engines(service)
-            _say(self._link, ready=True)
-            await self._until_stopped()
-            service.on_drain()
-            await self._drain()
-            await lifespan.stop()
-        finally:
-            service.on_exit()
-        # The loop is not torn down: an engine's thread, or a request that had its time, may still
-        # use it. The process ends here.
-        os._exit(0)
+        stopped = asyncio.ensure_future(self._told_to_stop.wait())
+        starting = asyncio.ensure_future(self._start(lifespan, service))
+        await asyncio.wait([stopped, starting], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return  # told to stop before there was anything to finish
+        await starting
+        _say(self._link, ready=True)
+        ended = [asyncio.ensure_future(engine.wait()) for engine in self._engines]
+        await asyncio.wait([stopped, *ended], return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            raise ServerFailed("lost its HTTP engine")
+        service.on_drain()
+        await self._drain()
+        await lifespan.stop()
 
-    def _build(self) -> Service:
-        try:
-            return self._factory(self._slot)
-        except Exception as error:
-            # Whatever it is, the person who starts the server must read it in one line.
-            raise _cannot_start(error) from error
-
-    async def _start_engines(self, service: Service) -> None:
+    async def _start(self, lifespan: "_Lifespan", service: Service) -> None:
+        await lifespan.start()
         made = [engines.make(service.application, self._main, self._options, self._options.tls)]
         if service.debug and self._debug:
             made.append(engines.make(service.debug, self._debug, self._options, None))
@@ -116,12 +126,12 @@ class _Worker:
             await engine.start()
             self._engines.append(engine)
 
-    async def _until_stopped(self) -> None:
-        stopped = asyncio.ensure_future(self._told_to_stop.wait())
-        ended = [asyncio.ensure_future(engine.wait()) for engine in self._engines]
-        await asyncio.wait([stopped, *ended], return_when=asyncio.FIRST_COMPLETED)
-        if not stopped.done():
-            raise ServerFailed("the HTTP engine ended by itself")
+    def _build(self) -> Service:
+        try:
+            return self._factory(self._slot)
+        except Exception as error:
+            # Whatever it is, the person who starts the server must read it in one line.
+            raise _cannot_start(error) from error
 
     async def _drain(self) -> None:
         # While this process holds a copy, the kernel goes on accepting connections.
