@@ -58,7 +58,9 @@ class Verifications(Generic[T]):
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
     def close(self) -> None:
-        """Drop what has not begun."""
+        """Drop what has not ended."""
+        for flight in self._flights.values():
+            flight.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
