@@ -16,6 +16,7 @@ from longshore.config.schema import json_schema
 app = typer.Typer(
     name="config",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Check a config.yml, explain what it means, or print its JSON Schema.",

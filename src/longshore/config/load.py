@@ -12,7 +12,7 @@ from longshore.config.environment import CONFIGURATION_PATH, overlay
 from longshore.config.problems import DEFAULT, ConfigurationInvalid, Origin, Problem, Report
 from longshore.config.section import Section
 from longshore.config.shape import Struct
-from longshore.config.tree import choose, move
+from longshore.config.tree import choose, is_null, move
 
 S = TypeVar("S", bound=Section)
 
@@ -95,12 +95,10 @@ def _read(path: Path, report: Report) -> Entries:
         root = parse(_text(path), source, report)
     except YAMLInvalid as error:
         raise _unusable(str(error), Origin(source, error.line)) from error
+    if root is None or is_null(root):
+        raise _unusable("is empty; the least is: version, storage", Origin(source))
     if not isinstance(root, Entries):
-        raise (
-            _unusable("is empty; the least is: version, storage", Origin(source))
-            if (root is None or (isinstance(root, Scalar) and root.value is None))
-            else _unusable("is not a table; write key: value lines", root.origin)
-        )
+        raise _unusable("is not a table; write key: value lines", root.origin)
     _check_version(root, report)
     return root
 

@@ -108,7 +108,8 @@ class HTTPSettings(Section):
         "", "Path below which the registry lies, such as /registry."
     )
     secret: SecretStr = setting(
-        SecretStr(""), "Signs what goes to clients and comes back; empty: kept in the database."
+        SecretStr(""),
+        "Signs this registry's own tokens; empty: made once and kept in the database.",
     )
     relativeurls: bool | None = setting(
         None, "Location headers without a host. Not given: relative unless host is set."
