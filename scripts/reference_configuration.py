@@ -4,11 +4,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from longshore.app import SECTIONS
 from longshore.config import shape
 from longshore.config.compat import ROWS, Row, Status
 from longshore.config.explain import default_of
 from longshore.config.shape import Key, Kind, Leaf, ListOf, MapOf, Shape, Struct
+from longshore.settings import SECTIONS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "configuration.md"
 

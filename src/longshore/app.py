@@ -25,8 +25,7 @@ from longshore.access.controller import create as create_access
 from longshore.access.model import AccessController
 from longshore.access.routes import routes as access_routes
 from longshore.access.settings import AccessSettings, AuthSettings
-from longshore.config.load import Configuration, load
-from longshore.config.section import Section
+from longshore.config.load import Configuration
 from longshore.db import occupancy
 from longshore.db.database import Database
 from longshore.db.settings import DatabaseSettings
@@ -58,22 +57,6 @@ from longshore.storage.settings import FilesystemSettings, StorageSettings
 from longshore.telemetry.install import Telemetry
 from longshore.telemetry.settings import HealthSettings, LogSettings
 
-#: Every section of config.yml, in the order in which it is explained.
-SECTIONS: Final[tuple[type[Section], ...]] = (
-    LogSettings,
-    StorageSettings,
-    AuthSettings,
-    HTTPSettings,
-    HealthSettings,
-    CatalogSettings,
-    TagsSettings,
-    ValidationSettings,
-    AccessSettings,
-    DatabaseSettings,
-    ServerSettings,
-    ManifestSettings,
-)
-
 #: On every reply, unless the configuration says otherwise.
 HEADERS: Final[Mapping[str, str]] = {
     "Docker-Distribution-API-Version": "registry/2.0",
@@ -83,13 +66,6 @@ HEADERS: Final[Mapping[str, str]] = {
 GATES: Final[tuple[PushGate, ...]] = ()
 #: How long a presigned URL is valid, in seconds (distribution's).
 REDIRECT_LIFETIME: Final = 20 * 60.0
-
-
-def load_configuration(
-    path: Path | None, environ: Mapping[str, str], *, dev: bool = False
-) -> Configuration:
-    """Read config.yml and the environment. Raises ConfigurationInvalid with every problem."""
-    return load(path, environ, SECTIONS, dev=dev)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 
 from longshore.access.controller import create
 from longshore.access.settings import AccessSettings, AuthSettings
-from longshore.app import load_configuration
+from longshore.settings import load_configuration
 
 PAGE = Path(__file__).parents[2] / "docs" / "authentication.md"
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from longshore.app import SECTIONS
 from longshore.config.load import Configuration, load
 from longshore.config.problems import ConfigurationInvalid
+from longshore.settings import SECTIONS
 
 #: The least that is a configuration.
 LEAST = {"version": 0.1, "storage": {"inmemory": {}}}

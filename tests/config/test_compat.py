@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from longshore.app import SECTIONS
 from longshore.config import shape
 from longshore.config.compat import ROWS, Row, Status
+from longshore.settings import SECTIONS
 from tests.config.loading import Loader
 
 HEAD = "version: 0.1\nstorage: inmemory\n"

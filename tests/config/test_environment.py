@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from longshore.access.settings import AuthSettings
-from longshore.app import SECTIONS
 from longshore.config import shape
 from longshore.config.compat import ROWS
 from longshore.config.document import Entries, plain
@@ -16,6 +15,7 @@ from longshore.config.section import Section, setting
 from longshore.db.settings import DatabaseSettings
 from longshore.http.settings import HTTPSettings, ServerSettings
 from longshore.registry.settings import ValidationSettings
+from longshore.settings import SECTIONS
 from longshore.storage.settings import StorageSettings
 from longshore.telemetry.settings import HealthSettings, LogLevel, LogSettings
 from tests.config.loading import Loader

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from longshore.app import SECTIONS
 from longshore.config.load import load
+from longshore.settings import SECTIONS
 from tests.config.loading import Loader
 
 ROOT = Path(__file__).parents[2]

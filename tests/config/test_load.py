@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from longshore.access.settings import AuthSettings
-from longshore.app import SECTIONS
 from longshore.config import defaults
 from longshore.config.load import Configuration, load
 from longshore.config.problems import DEFAULT, ConfigurationInvalid, Problem
@@ -17,6 +16,7 @@ from longshore.http.server.options import Engine
 from longshore.http.settings import HTTPSettings, ServerSettings
 from longshore.http.tls import ClientAuthentication
 from longshore.registry.settings import CatalogSettings, ManifestSettings
+from longshore.settings import SECTIONS
 from longshore.storage.settings import StorageSettings
 from longshore.telemetry.settings import HealthSettings, LogFormat, LogLevel, LogSettings
 from tests.config.loading import Loader

@@ -4,9 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from longshore.app import SECTIONS
 from longshore.config import shape
 from longshore.config.compat import ROWS
+from longshore.settings import SECTIONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "configuration.md"

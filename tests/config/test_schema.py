@@ -7,8 +7,8 @@ import fastjsonschema
 import pytest
 import yaml
 
-from longshore.app import SECTIONS
 from longshore.config.schema import json_schema
+from longshore.settings import SECTIONS
 from tests.config.test_examples import FILES
 
 HEAD = "version: 0.1\nstorage: inmemory\n"

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from longshore.app import SECTIONS, load_configuration
 from longshore.config.explain import explain
 from longshore.config.load import Configuration
 from longshore.config.problems import ConfigurationInvalid, Problem
 from longshore.config.schema import json_schema
+from longshore.settings import SECTIONS, load_configuration
 
 app = typer.Typer(
     name="config",

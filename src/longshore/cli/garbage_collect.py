@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from longshore import migrations
-from longshore.app import database_url, load_configuration
+from longshore.app import database_url
 from longshore.cli.failure import CommandFailed
 from longshore.db import occupancy
 from longshore.db.database import Database
 from longshore.gc.collection import OfflineCollection, Report
+from longshore.settings import load_configuration
 from longshore.storage import drivers
 from longshore.storage.settings import StorageSettings
 

@@ -1,9 +1,11 @@
 """`longshore serve`: the server, from its configuration to its last request."""
 
+import contextlib
 import logging
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +13,7 @@ from typing import Annotated
 import typer
 
 import longshore
-from longshore.app import Installation, load_configuration, prepare, service
+from longshore.app import Installation, prepare, service
 from longshore.cli.failure import CommandFailed
 from longshore.cli.summary import Summary, summarize
 from longshore.config.load import Configuration
@@ -21,6 +23,7 @@ from longshore.http.server.run import serve
 from longshore.http.settings import HTTPSettings, ServerSettings
 from longshore.http.tls import TLSFailed
 from longshore.oci.errors import RegistryError
+from longshore.settings import load_configuration
 from longshore.telemetry.install import configure_log, forget_worker
 from longshore.telemetry.settings import LogFormat, LogSettings
 
@@ -55,11 +58,30 @@ def run(config: Path | None, *, dev: bool = False) -> None:
     options = server_options(configuration[HTTPSettings], configuration[ServerSettings])
     with tempfile.TemporaryDirectory(prefix="longshore-") as shared:
         try:
-            installation = prepare(configuration, Path(shared), dev=dev)
+            with _quiet_database():
+                installation = prepare(configuration, Path(shared), dev=dev)
             _announce(configuration, summarize(configuration, installation, options))
             _serve(installation, options)
         except (ServerFailed, TLSFailed, RegistryError) as error:
-            raise CommandFailed(str(error)) from error
+            raise CommandFailed(_sentence(error)) from error
+
+
+@contextlib.contextmanager
+def _quiet_database() -> Iterator[None]:
+    """What the database logs about a start that fails is in the sentence that ends the command."""
+    database = logging.getLogger("longshore.db")
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        database.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        database.setLevel(logging.NOTSET)
+
+
+def _sentence(error: Exception) -> str:
+    """The error, and what it came from where that says more: a driver's own words."""
+    cause = str(error.__cause__ or "").partition("\n")[0].strip()
+    return f"{error} ({cause})" if cause and isinstance(error, RegistryError) else str(error)
 
 
 def _serve(installation: Installation, options: ServerOptions) -> None:
