@@ -81,7 +81,7 @@ def _quiet_database() -> Iterator[None]:
 def _sentence(error: Exception) -> str:
     """The error, and what it came from where that says more: a driver's own words."""
     cause = str(error.__cause__ or "").partition("\n")[0].strip()
-    return f"{error} ({cause})" if cause and isinstance(error, RegistryError) else str(error)
+    return f"{error}: {cause}" if cause and isinstance(error, RegistryError) else str(error)
 
 
 def _serve(installation: Installation, options: ServerOptions) -> None:

@@ -20,7 +20,7 @@ def serve(
     """Serve until SIGTERM or SIGINT, then drain and return.
 
     ``factory`` is called in every worker process. ``on_worker_exit`` gets the slot of each worker
-    that ended, in the supervisor. ``on_ready`` gets the address once the first worker answers.
+    that died and will be replaced, in the supervisor. ``on_ready`` gets the address once the first worker answers.
 
     Raises TLSFailed when the certificate cannot be used, ServerFailed when the address cannot be
     had or the first worker does not come up.

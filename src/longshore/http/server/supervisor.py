@@ -186,9 +186,9 @@ class Supervisor:
         child.link.close()
         del self._children[child.slot]
         _, status = os.waitpid(child.pid, 0)
-        self._on_worker_exit(child.slot)
         if self._deadline is not None:
             return
+        self._on_worker_exit(child.slot)
         how = child.failure or _how_it_ended(status)
         if not self._serving:
             raise ServerFailed(child.failure or f"the first worker {how} before it could answer")
@@ -242,7 +242,6 @@ class Supervisor:
         for child in self._children.values():
             child.link.close()
             os.waitpid(child.pid, 0)
-            self._on_worker_exit(child.slot)
         self._children.clear()
 
     def _signal_all(self, number: signal.Signals) -> None:
