@@ -188,7 +188,6 @@ TOKEN = {"realm": "r", "service": "s", "issuer": "i", "jwks": "keys.json"}
 @pytest.mark.parametrize(
     ("auth", "access"),
     [
-        ({"htpasswd": {"path": "users"}}, {"rules": [RULE], "anonymouspull": True}),
         ({"htpasswd": {"path": "users"}}, {"rules": [{**RULE, "repository": "a/***"}]}),
         ({"token": TOKEN}, {"rules": [RULE]}),
         ({"silly": {}}, {}),

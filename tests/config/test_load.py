@@ -19,7 +19,7 @@ from longshore.registry.settings import CatalogSettings, ManifestSettings
 from longshore.settings import SECTIONS
 from longshore.storage.settings import StorageSettings
 from longshore.telemetry.settings import HealthSettings, LogFormat, LogLevel, LogSettings
-from tests.config.loading import Loader
+from tests.config.loading import LEAST, Loader
 
 HEAD = "version: 0.1\nstorage: inmemory\n"
 
@@ -392,3 +392,14 @@ def test_every_section_of_the_package_is_listed():
     found = {each for each in below(Section) if each.__module__.startswith("longshore.")}
 
     assert found - {Section} == set(SECTIONS)
+
+
+def test_rules_and_anonymous_pull_together_are_told_apart_before_the_start(config: Loader) -> None:
+    rule = {"repository": "**", "users": ["a"], "actions": ["pull"]}
+
+    problems = config.problems(
+        {**LEAST, "longshore": {"access": {"anonymouspull": True, "rules": [rule]}}}
+    )
+
+    assert len(problems) == 1
+    assert "anonymouspull and rules are both given" in problems[0]

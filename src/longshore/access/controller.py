@@ -50,12 +50,6 @@ def create(
 
     Raises AccessError for settings that contradict each other.
     """
-    if access.anonymouspull and access.rules:
-        raise AccessError(
-            "longshore.access: anonymouspull and rules are both given, and which of them is to "
-            "win is not clear; remove anonymouspull and write as the last rule: "
-            '{repository: "**", users: [anonymous, "*"], actions: [pull]}'
-        )
     if auth.htpasswd is not None:
         policy = _policy(access)
         issuer = None

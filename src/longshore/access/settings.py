@@ -96,9 +96,19 @@ class LoginBackoffSettings(Table):
 class AccessSettings(Section):
     key = "longshore.access"
 
-    anonymouspull: bool = setting(False, "Pulling needs no login (beside auth.htpasswd).")
+    anonymouspull: bool = setting(False, "Pulling needs no login (beside htpasswd or token).")
     rules: tuple[AccessRule, ...] = setting(
         (), "Who may do what where; the first rule for user and repository decides, none: no."
     )
     credentialcache: Seconds = setting(60.0, "How long a verified password is remembered.")
     loginbackoff: LoginBackoffSettings = setting(LoginBackoffSettings(), "Slows down guessing.")
+
+    @model_validator(mode="after")
+    def _one_of_them_decides(self) -> Self:
+        if self.anonymouspull and self.rules:
+            raise ValueError(
+                "anonymouspull and rules are both given, and which of them is to win is not clear; "
+                "remove anonymouspull and write as the last rule: "
+                '{repository: "**", users: [anonymous, "*"], actions: [pull]}'
+            )
+        return self
