@@ -82,12 +82,12 @@ class CredentialHelper:
                 f"{self.program} is not installed, but the docker configuration names it: "
                 "install it, or remove it from credsStore and credHelpers"
             ) from None
-        except OSError as error:
-            raise CredentialsUnavailable(f"{self.program} {verb}: {error}") from error
         except TimeoutError:
             raise CredentialsUnavailable(
                 f"{self.program} {verb} did not answer within {self.timeout:g} s"
             ) from None
+        except OSError as error:
+            raise CredentialsUnavailable(f"{self.program} {verb}: {error}") from error
         if done.returncode == 0:
             return done.stdout
         # Helpers explain themselves on standard output.

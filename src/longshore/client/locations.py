@@ -85,9 +85,9 @@ def _remote(text: str) -> Location:
 
 
 def _local(text: str, rest: str, kind: Kind | None) -> Location:
-    path, name = _path_and_name(rest)
-    if not str(path) or rest == "":
+    if not rest or rest.startswith((":", "@")) or "\0" in rest:
         raise LocationInvalid(f"{text!r} names no directory or file")
+    path, name = _path_and_name(rest)
     return Location(kind or _sniffed(path), text, path=path, name=name)
 
 

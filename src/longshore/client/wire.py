@@ -177,7 +177,11 @@ class Wire:
             retry=tenacity.retry_if_exception(self._worth_another_attempt),
             reraise=True,
         )
-        return await retrying(action)
+
+        async def attempt() -> T:  # tenacity awaits coroutine functions only
+            return await action()
+
+        return await retrying(attempt)
 
     def _worth_another_attempt(self, error: BaseException) -> bool:
         if not isinstance(error, ClientError) or not error.temporary:
