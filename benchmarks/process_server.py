@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -37,6 +37,8 @@ from longshore.http.server.run import serve
 from longshore.http.tls import TLSOptions
 
 ENGINES: Final = (Engine.GRANIAN, Engine.UVICORN)
+#: Most of the time of many TLS connections would be their handshakes.
+CONNECTIONS: Final = {"plain": (1, 32, 256), "TLS": (1, 32)}
 _LARGE: Final = 100_000_000
 _UPLOAD: Final = 64_000_000
 _PIECE: Final = 1 << 18
@@ -115,7 +117,7 @@ def _wait(port: int) -> None:
             return
 
 
-def cases(upload: Path, seconds: int) -> list[Case]:
+def cases(upload: Path, seconds: int, connections: Sequence[int]) -> list[Case]:
     """Everything that is measured, with this file to upload."""
 
     def get(connections: int) -> Callable[[str], float]:
@@ -133,7 +135,7 @@ def cases(upload: Path, seconds: int) -> list[Case]:
 
     put = ("--upload-file", str(upload))
     return [
-        *(Case(f"GET 1 kB, {n} connections", "requests", get(n)) for n in (1, 32, 256)),
+        *(Case(f"GET 1 kB, {n} connections", "requests", get(n)) for n in connections),
         *(Case(f"PUT 64 MB, {n} at once", "MB", transfer("/upload", n, _UPLOAD, *put)) for n in (1, 4)),
         *(Case(f"GET 100 MB by file name, {n} at once", "MB", transfer("/file", n, _LARGE)) for n in (1, 8)),
         *(Case(f"GET 100 MB in pieces, {n} at once", "MB", transfer("/pieces", n, _LARGE)) for n in (1, 8)),
@@ -172,7 +174,7 @@ def main() -> None:
             for transport, tls in transports.items():
                 for engine in ENGINES:
                     with served(engine, file, tls) as base:
-                        for case in cases(upload, given.seconds):
+                        for case in cases(upload, given.seconds, CONNECTIONS[transport]):
                             name = f"{case.name}, {transport}"
                             units[name] = case.unit
                             found[name, engine.value].append(case.measure(base))

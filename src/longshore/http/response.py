@@ -1,5 +1,6 @@
 """Replies. Each sends itself; none holds more of a body than it was given or one piece of a file."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -73,6 +74,27 @@ class JSONResponse(Response):
         super().__init__(status, named, orjson.dumps(content))
 
 
+async def _send_pieces(pieces: AsyncIterator[bytes], request: Request, send: "Send") -> None:
+    """Send a body to its end, or until the client has gone: servers take what we send for a closed
+    connection and drop it, so nobody would stop us from reading a large file for nobody."""
+    gone = asyncio.create_task(_departure(request))
+    try:
+        async for piece in pieces:
+            if gone.done():
+                request.exchange.reason = "client disconnected"
+                return
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            request.exchange.sent += len(piece)
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+
+
+async def _departure(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 class StreamResponse(Response):
     """A reply whose body of ``length`` bytes comes piece by piece."""
 
@@ -86,11 +108,10 @@ class StreamResponse(Response):
         await send(
             {"type": "http.response.start", "status": self.status, "headers": self.raw + extra}
         )
-        if request.method != "HEAD":
-            async for piece in self.pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                request.exchange.sent += len(piece)
-        await send({"type": "http.response.body", "body": b""})
+        if request.method == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await _send_pieces(self.pieces, request, send)
 
 
 class FileResponse(Response):
@@ -125,10 +146,7 @@ class FileResponse(Response):
         else:
             await send(head)
             async with aclosing(self._pieces()) as pieces:
-                async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    request.exchange.sent += len(piece)
-            await send({"type": "http.response.body", "body": b""})
+                await _send_pieces(pieces, request, send)
 
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
         left = self.length
