@@ -65,7 +65,8 @@ class Location:
 def parse_location(text: str, *, local: bool = False) -> Location:
     """What a location means; with `local`, a bare word is a path rather than a reference.
 
-    May look at the file system, to tell directories from files. Raises LocationInvalid.
+    Looks at the file system, to tell directories from files; so it blocks. Raises
+    LocationInvalid.
     """
     for prefix, kind in _PREFIXES.items():
         if text.startswith(prefix):

@@ -5,6 +5,7 @@ names that lead out of the archive, devices, sparse files, two files of one name
 would reach beyond the archive's end, and headers large enough to fill memory.
 """
 
+import contextlib
 import os
 import posixpath
 import tarfile
@@ -90,14 +91,18 @@ class TarFiles:
 
     def _open(self) -> None:
         try:
-            self._file = self.path.open("rb")
+            file: BinaryIO = self.path.open("rb")
         except FileNotFoundError:
             raise LocationInvalid(f"{self.path}: no such file") from None
-        if self._file.read(len(_GZIP)) == _GZIP:
-            compressed, self._file = self._file, _inflated(self._file, self.path)
-            compressed.close()
-        self._file.seek(0)
-        self._index(self._file)
+        with contextlib.ExitStack() as opened:
+            opened.callback(lambda: file.close())
+            if file.read(len(_GZIP)) == _GZIP:
+                with file as compressed:
+                    file = _inflated(compressed, self.path)
+            file.seek(0)
+            self._index(file)
+            opened.pop_all()
+        self._file = file
 
     def _index(self, file: BinaryIO) -> None:
         end = os.fstat(file.fileno()).st_size
