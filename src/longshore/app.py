@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from longshore import migrations
-from longshore.access.controller import create as create_access
+from longshore.access.anonymous import AnonymousController
 from longshore.access.model import AccessController
-from longshore.access.routes import routes as access_routes
 from longshore.access.settings import AccessSettings, AuthSettings
 from longshore.config.load import Configuration
 from longshore.db import occupancy
@@ -129,16 +128,9 @@ def service(installation: Installation, slot: int) -> Service:
         installation.database_url, pool_size=configuration[DatabaseSettings].poolsize
     )
     driver = _driver(configuration[StorageSettings], telemetry)
-    access = create_access(
-        configuration[AuthSettings],
-        configuration[AccessSettings],
-        secret=installation.secret,
-        host=http.host,
-        prefix=http.prefix,
-        dev=installation.dev,
-    )
+    access, token_routes = _access(installation)
     routes = [
-        *access_routes(access),
+        *token_routes,
         *install(
             database,
             driver,
@@ -156,6 +148,28 @@ def service(installation: Installation, slot: int) -> Service:
         telemetry.metrics.sample_uploads(partial(database.read, store.count_uploads))
     telemetry.health.require("database", database.ping)
     return Service(application, _debug(http, telemetry), telemetry.drain, telemetry.close)
+
+
+def _access(installation: Installation) -> tuple[AccessController, list[Route]]:
+    """Who decides about requests, and the token endpoint that it may need."""
+    auth = installation.configuration[AuthSettings]
+    access = installation.configuration[AccessSettings]
+    if auth.method == "none" and not access.anonymouspull and not access.rules:
+        return AnonymousController(), []
+    # Only where somebody logs in do the libraries for that cost start-up time.
+    from longshore.access.controller import create
+    from longshore.access.routes import routes
+
+    http = installation.configuration[HTTPSettings]
+    controller = create(
+        auth,
+        access,
+        secret=installation.secret,
+        host=http.host,
+        prefix=http.prefix,
+        dev=installation.dev,
+    )
+    return controller, routes(controller)
 
 
 def _unobserved(*, hit: bool) -> None:

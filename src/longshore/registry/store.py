@@ -9,6 +9,7 @@ each call costs three times as much as running it.
 
 from collections.abc import Collection, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -24,7 +25,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from longshore.oci.digest import Digest
 from longshore.oci.manifest import Manifest
@@ -463,6 +463,8 @@ def _insert_if_absent(connection: Connection, table: Table, row: dict[str, Any])
 
 @cache
 def _if_absent(dialect: str, table: Table) -> Insert:
-    insertion = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    # Importing a dialect takes a good part of a start: only the one in use.
+    insertion = import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
     # RETURNING rather than a row count: psycopg's count means nothing beside implicit returning.
-    return insertion.on_conflict_do_nothing().returning(literal(1))
+    statement: Insert = insertion.on_conflict_do_nothing().returning(literal(1))
+    return statement
