@@ -3,7 +3,7 @@
 ``python -m benchmarks.process_server [--rounds N] [--seconds N]`` serves one small application with
 each engine, plain and over TLS, in alternation, and prints medians as a Markdown table. The reply
 from memory stands for a manifest, the upload is hashed in a thread as a blob is, the downloads come
-from a file. Results and what follows from them: docs/decisions/003-process-server.md.
+from a file. Results and what follows from them: docs/decisions/006-process-server.md.
 """
 
 import argparse
