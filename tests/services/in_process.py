@@ -77,7 +77,7 @@ class Cluster:
         driver = FilesystemDriver(self.directory)
         await driver.open()
         routes = install(database, driver, AnonymousController(), options or self.options)
-        application = Application(routes, _nothing(), explain=explain_storage, body_timeout=5)
+        application = Application(routes, _nothing(), explain=explain_storage)
         transport = httpx.ASGITransport(application, raise_app_exceptions=True)
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

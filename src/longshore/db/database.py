@@ -54,7 +54,8 @@ class Database:
         if not self.is_sqlite:
             return create_engine(
                 self.url,
-                pool_size=self._pool_size,
+                # One more than there are threads: longshore.db.occupancy holds one all the time.
+                pool_size=self._pool_size + 1,
                 max_overflow=0,
                 pool_timeout=BUSY_TIMEOUT,
                 pool_recycle=1800,
@@ -76,14 +77,14 @@ class Database:
         return self._engine
 
     def open(self) -> None:
-        """Connect. Raises Unavailable when the database does not answer, and closes then. Blocks:
-        call in a thread."""
+        """Connect. Raises Unavailable when the database does not answer, StorageFull when its disk has
+        no room to open it, and closes then. Blocks: call in a thread."""
         try:
             if self.is_sqlite:
                 Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
             with _translated(), self._engine.connect() as connection:
                 _ask_nothing(connection)
-        except Unavailable:
+        except (Unavailable, StorageFull):
             self.close()
             raise
         if self.is_sqlite:
@@ -317,5 +318,7 @@ def _is_full(error: BaseException | None) -> bool:
     while error is not None:
         if "disk is full" in str(error) or getattr(error, "sqlstate", None) == "53100":
             return True
+        if getattr(error, "sqlite_errorname", None) == "SQLITE_IOERR_SHMSIZE":
+            return True  # no room for the index of the log, which every process that opens it needs
         error = error.__cause__ or error.__context__
     return False

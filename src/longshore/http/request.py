@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from starlette.requests import Request as StarletteRequest
 
-from longshore.oci.errors import SizeInvalid, Unavailable
+from longshore.oci.errors import RegistryError, SizeInvalid, Unavailable
 from longshore.telemetry.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -78,17 +78,27 @@ class Request(StarletteRequest):
         """The body in pieces of about ``size`` bytes: few enough to hand each to a thread."""
         held: list[bytes] = []
         length = 0
-        async for piece in self.pieces():
-            held.append(piece)
-            length += len(piece)
-            if length >= size:
-                yield held[0] if len(held) == 1 else b"".join(held)
-                held, length = [], 0
+        try:
+            async for piece in self.pieces():
+                held.append(piece)
+                length += len(piece)
+                if length >= size:
+                    yield b"".join(held)
+                    held, length = [], 0
+        except RegistryError:
+            # What came before the fault is the caller's, who may keep it.
+            if held:
+                yield b"".join(held)
+            raise
         if held:
-            yield held[0] if len(held) == 1 else b"".join(held)
+            yield b"".join(held)
 
     async def read(self, limit: int) -> bytes | None:
-        """The whole body, or None as soon as it is larger than ``limit`` bytes."""
+        """The whole body, or None as soon as it is larger than ``limit`` bytes.
+
+        Raises SizeInvalid when the client disconnects before its end: half a document may look
+        like a whole one.
+        """
         announced = self.content_length
         if announced is not None and announced > limit:
             return None
@@ -99,4 +109,8 @@ class Request(StarletteRequest):
             if length > limit:
                 return None
             held.append(piece)
+        if not self.complete:
+            raise SizeInvalid(
+                f"the request body ended after {length} of {announced or 'more'} bytes: send it again"
+            )
         return b"".join(held)

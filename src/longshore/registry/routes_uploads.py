@@ -47,11 +47,11 @@ class UploadRoutes:
         digest = Digest(query["digest"])
         request.exchange.reference = digest
         body = Body(request)
-        upload = await self.uploads.start(repository, grant.principal.name, digest.algorithm)
         if body.is_empty and request.headers.get("content-length") is None:
             # Neither a body nor a Content-Length of 0: the client only names what it will push.
+            upload = await self.uploads.start(repository, grant.principal.name, digest.algorithm)
             return self._accepted(request, upload)
-        blob = await self.uploads.finish(upload, digest, body)
+        blob = await self.uploads.push(repository, grant.principal.name, digest, body)
         return self._created(request, repository, blob)
 
     async def status(self, request: Request, name: str, upload_id: str) -> Response:

@@ -14,6 +14,7 @@ Invariants kept here:
 import logging
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -33,7 +34,7 @@ from longshore.registry import store
 from longshore.registry.hashing import HashMemory, RunningHash
 from longshore.registry.model import Blob, Upload
 from longshore.storage import layout
-from longshore.storage.driver import PathNotFound, Staged, StorageDriver
+from longshore.storage.driver import PathNotFound, Staged, StorageDriver, StorageError
 from longshore.telemetry import clock
 
 logger = logging.getLogger(__name__)
@@ -177,6 +178,19 @@ class Uploads:
         except PathNotFound as error:
             raise await self._lost(upload) from error
         return await self._link(upload, Blob(digest, upload.size))
+
+    async def push(
+        self, repository: RepositoryName, owner: str, digest: Digest, body: Body
+    ) -> Blob:
+        """Take a whole blob from one request. Raises as :meth:`finish`; no session is left then,
+        because the client never learnt of one that it could continue."""
+        upload = await self.start(repository, owner, digest.algorithm)
+        try:
+            return await self.finish(upload, digest, body)
+        except Exception:
+            with suppress(RegistryError, StorageError):
+                await self.cancel(upload)
+            raise
 
     async def _finish_small(self, upload: Upload, digest: Digest, body: Body) -> Blob:
         content = b"".join([batch async for batch in body.batches()])
