@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from longshore.cli.main import COMMANDS
 from longshore.client.connection import Connection
 from longshore.client.credentials import Anonymous, Credential, OneCredential
 from longshore.client.registry import RegistryClient
@@ -42,11 +41,8 @@ def peers(
 
 def peer_factory(server: str, directory: Path, authority: Authority) -> RegistryFactory:
     """A factory for the registries of one program."""
-    if server == "longshore":
-        if "serve" not in COMMANDS:
-            pytest.skip("this tree has no 'longshore serve' yet")
-        return RegistryFactory(directory, authority, server_program())
-    return RegistryFactory(directory, authority, program(server))
+    named = server_program() if server == "longshore" else program(server)
+    return RegistryFactory(directory, authority, named)
 
 
 @pytest.fixture
@@ -59,10 +55,6 @@ def open_peer(peers: Peers) -> Registry:
 def peer(request: pytest.FixtureRequest, peers: Peers) -> Registry:
     """Each kind of registry in turn."""
     return peers(request.param)
-
-
-#: Opens a client that ends with the test.
-OpenClient = Callable[..., "AsyncIterator[RegistryClient]"]
 
 
 @pytest.fixture

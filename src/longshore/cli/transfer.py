@@ -1,7 +1,7 @@
 """What push, pull and copy have in common: one copy, with bars, and a report of what it did."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import typer
@@ -34,6 +34,8 @@ class Transfer:
     parallel: int = 6
     chunk_size: int | None = None
     as_json: bool = False
+    #: Registries that are reached in another way than `connection`.
+    exceptions: Mapping[str, Connection] = field(default_factory=dict)
 
     def run(self, done: str) -> None:
         """Do it and say what was done; `done` is the verb for people."""
@@ -41,7 +43,7 @@ class Transfer:
         show(self._document(result), self._text(result, done), as_json=self.as_json)
 
     async def _copy(self) -> Copied:
-        async with Images(logins(), self.connection) as images:
+        async with Images(logins(), self.connection, self.exceptions) as images:
             source = await images.source(self.source)
             chunk = self.chunk_size * _MIB if self.chunk_size else None
             target = await images.target(self.target, chunk, called=self._called())

@@ -8,6 +8,7 @@ docker-archive:FILE[:REFERENCE]    what `docker save` writes and `docker load` r
 """
 
 import enum
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,12 +125,20 @@ def _sniffed(path: Path) -> Kind:
 class Images:
     """Opens locations; what it opens is closed with its `async with` block.
 
+    `exceptions` are registries by `host[:port]` that are reached in another way than `connection`.
+
     An archive that is written appears when the block ends without an error.
     """
 
-    def __init__(self, credentials: CredentialSource, connection: Connection) -> None:
+    def __init__(
+        self,
+        credentials: CredentialSource,
+        connection: Connection,
+        exceptions: Mapping[str, Connection] | None = None,
+    ) -> None:
         self._credentials = credentials
         self._connection = connection
+        self._exceptions = exceptions or {}
         self._clients: dict[str, RegistryClient] = {}
         self._stack = AsyncExitStack()
 
@@ -148,9 +157,8 @@ class Images:
     async def client(self, registry: str) -> RegistryClient:
         """The client of a registry, one per registry."""
         if registry not in self._clients:
-            client = RegistryClient(
-                registry, credentials=self._credentials, connection=self._connection
-            )
+            connection = self._exceptions.get(registry, self._connection)
+            client = RegistryClient(registry, credentials=self._credentials, connection=connection)
             self._clients[registry] = await self._stack.enter_async_context(client)
         return self._clients[registry]
 
