@@ -18,15 +18,13 @@ from longshore.storage.driver import (
 from longshore.storage.filesystem import FilesystemDriver
 from longshore.storage.guarded import guard
 from longshore.storage.inmemory import InMemoryDriver
-from longshore.testing.storage_contract import StorageDriverContract
+from longshore.testing.storage_contract import VolatileDriverContract
 from longshore.testing.storage_fixtures import content, pieces, stage
 
 pytestmark = pytest.mark.anyio
 
 
-class TestGuardedDriver(StorageDriverContract):
-    keeps_objects_in_memory = True
-
+class TestGuardedDriver(VolatileDriverContract):
     @pytest.fixture
     async def driver(self) -> StorageDriver:
         return guard(InMemoryDriver())

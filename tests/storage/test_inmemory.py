@@ -4,12 +4,10 @@ import pytest
 
 from longshore.storage.driver import StorageDriver
 from longshore.storage.inmemory import InMemoryDriver
-from longshore.testing.storage_contract import StorageDriverContract
+from longshore.testing.storage_contract import VolatileDriverContract
 
 
-class TestInMemoryDriver(StorageDriverContract):
-    keeps_objects_in_memory = True
-
+class TestInMemoryDriver(VolatileDriverContract):
     @pytest.fixture
     async def driver(self) -> StorageDriver:
         return InMemoryDriver()

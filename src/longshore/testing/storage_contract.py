@@ -13,8 +13,12 @@ pytest is needed, and imported nowhere else in the package.
 """
 
 from longshore.testing.storage_objects import ObjectContract
-from longshore.testing.storage_staging import StagingContract
+from longshore.testing.storage_staging import MemoryContract, StagingContract
 
 
-class StorageDriverContract(ObjectContract, StagingContract):
+class VolatileDriverContract(ObjectContract, StagingContract):
+    """For a driver that keeps its objects in this process' memory."""
+
+
+class StorageDriverContract(VolatileDriverContract, MemoryContract):
     """Subclass it, name the class Test..., and provide the ``driver`` fixture, opened."""

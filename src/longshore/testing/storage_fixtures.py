@@ -43,8 +43,6 @@ class StorageDriverFixtures:
     #: How large "large" is in bytes, and how much memory it may take.
     large = 64 * MIB
     memory = 24 * MIB
-    #: True for a driver whose medium is this process's memory.
-    keeps_objects_in_memory = False
 
     @pytest.fixture
     def anyio_backend(self) -> str:

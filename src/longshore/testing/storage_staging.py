@@ -205,9 +205,11 @@ class StagingContract(StorageDriverFixtures):
         await driver.discard("upload")
         await driver.discard("upload")
 
+
+class MemoryContract(StorageDriverFixtures):
+    """For every driver whose medium is not this process' memory."""
+
     async def test_a_large_object_takes_little_memory(self, driver: StorageDriver) -> None:
-        if self.keeps_objects_in_memory:
-            pytest.skip("this driver keeps objects in memory")
         chunk = bytes(256 << 10)
 
         async def body(size: int) -> AsyncIterator[bytes]:
