@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Connection,
     Insert,
+    Select,
     Table,
     bindparam,
     delete,
@@ -72,7 +73,7 @@ def list_repositories(connection: Connection, last: str, limit: int) -> list[str
         .order_by(repositories.c.name)
         .limit(limit)
     )
-    return list(connection.scalars(query))
+    return _names(connection, query)
 
 
 # ── blobs ─────────────────────────────────────────────────────────────────────────────────────
@@ -344,7 +345,18 @@ def list_tags(
         .where(tags.c.repository_id == repository, tags.c.name > last)
         .order_by(tags.c.name)
     )
-    return list(connection.scalars(query if limit is None else query.limit(limit)))
+    return _names(connection, query if limit is None else query.limit(limit))
+
+
+def _names(connection: Connection, query: Select[tuple[str]]) -> list[str]:
+    """The names that ``query`` selects, in ASCII order.
+
+    They come as one string: a row for each of ten thousand costs four times as much as finding it.
+    The grammars of tags and repositories know no comma.
+    """
+    found = query.subquery()
+    joined = connection.scalar(select(func.aggregate_strings(found.c.name, ",")))
+    return sorted(joined.split(",")) if joined else []
 
 
 _REMEMBER: Final = insert(tag_history)
