@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.servers import Server
-from benchmarks.transfers import Source, in_parallel, push
+from benchmarks.transfers import Source, Task, in_parallel, push
 from benchmarks.wire import Connection
 
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -122,7 +122,9 @@ def put_manifest(connection: Connection, target: str, manifest: bytes, media_typ
 
 TAGGED: Final = "bench/tagged"
 _EMPTY_INDEX: Final = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).encode()
-_SEEDERS: Final = 8
+_SEEDERS: Final = 16
+#: Tags that one push may bring.
+_TAGS: Final = 100
 
 
 def list_tags(count: int) -> list[str]:
@@ -135,54 +137,40 @@ def list_repositories(count: int) -> list[str]:
 
 
 def publish_lists(server: Server, scale: Scale) -> None:
-    """Fill one repository with tags, and the catalog with repositories of one tag each.
+    """Fill one repository with tags, and the catalog with repositories.
 
-    Through the API where that takes seconds; for distribution, which needs minutes, the
-    directories that a push would have left behind.
+    Through the API where that takes seconds. distribution would need many minutes: it gets the
+    directories that its own listing reads, and nothing of what else a push leaves behind.
     """
-    manifests = [(TAGGED, tag) for tag in list_tags(scale.tags)]
-    manifests += [(name, TAG) for name in list_repositories(scale.repositories)]
-    if not server.program.seeded_on_disk:
-        _put_all(server, manifests)
+    tags, repositories = list_tags(scale.tags), list_repositories(scale.repositories)
+    if server.program.seeded_on_disk:
+        _make_directories(server.root / "docker/registry/v2/repositories", tags, repositories)
         return
-    connection = server.connect()
-    name, tag = manifests[0]
-    put_manifest(connection, f"/v2/{name}/manifests/{tag}", _EMPTY_INDEX, INDEX)
-    connection.close()
-    _write_links(server.root / "docker/registry/v2/repositories", manifests)
+    digest = digest_of(_EMPTY_INDEX)
+    targets = [
+        f"/v2/{TAGGED}/manifests/{digest}?tag={'&tag='.join(tags[start : start + _TAGS])}"
+        for start in range(0, len(tags), _TAGS)
+    ]
+    _put_all(server, targets + [f"/v2/{name}/manifests/{TAG}" for name in repositories])
 
 
-def _put_all(server: Server, manifests: Sequence[tuple[str, str]]) -> None:
-    def put_share(number: int) -> Any:
+def _put_all(server: Server, targets: Sequence[str]) -> None:
+    def put_share(number: int) -> Task:
         def put(connection: Connection) -> None:
-            for name, tag in manifests[number::_SEEDERS]:
-                put_manifest(connection, f"/v2/{name}/manifests/{tag}", _EMPTY_INDEX, INDEX)
+            for target in targets[number::_SEEDERS]:
+                put_manifest(connection, target, _EMPTY_INDEX, INDEX)
 
         return put
 
     in_parallel(server.connect, _SEEDERS, 0, put_share)
 
 
-def _write_links(repositories: Path, manifests: Sequence[tuple[str, str]]) -> None:
-    value = digest_of(_EMPTY_INDEX).removeprefix("sha256:")
-    link = repositories.parent / "bench-link"
-    link.write_text(f"sha256:{value}")
-    for name, tag in manifests:
-        repository = repositories / name
-        revisions, tagged = (
-            repository / "_manifests/revisions",
-            repository / "_manifests/tags" / tag,
-        )
-        for directory in (
-            revisions / "sha256" / value,
-            tagged / "current",
-            tagged / "index/sha256" / value,
-        ):
-            directory.mkdir(parents=True, exist_ok=True)
-            if not (directory / "link").exists():
-                os.link(link, directory / "link")
-        # What makes a directory a repository for distribution's catalog.
-        (repository / "_layers").mkdir(exist_ok=True)
+def _make_directories(root: Path, tags: Sequence[str], repositories: Sequence[str]) -> None:
+    for tag in tags:
+        (root / TAGGED / "_manifests/tags" / tag).mkdir(parents=True)
+    for name in repositories:
+        for part in ("_layers", "_manifests", "_uploads"):
+            (root / name / part).mkdir(parents=True)
 
 
 # ── images for crane ──────────────────────────────────────────────────────────────────────────

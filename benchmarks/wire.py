@@ -86,12 +86,13 @@ class Connection:
         for line in lines:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        left = int(headers.get("content-length", 0)) - len(rest)
         unexpected = status not in expected
-        if keep or unexpected:
-            rest += self._read(left)
+        if headers.get("transfer-encoding", "") == "chunked":
+            rest = self._chunks(rest)
+        elif keep or unexpected:
+            rest += self._read(int(headers.get("content-length", 0)) - len(rest))
         else:
-            self._drop(left)
+            self._drop(int(headers.get("content-length", 0)) - len(rest))
         if unexpected:
             raise BenchmarkFailed(f"the server answered {status} {rest[:300]!r}, not {expected}")
         return Reply(status, headers, rest)
@@ -99,10 +100,7 @@ class Connection:
     def _head(self) -> tuple[bytes, bytes]:
         received = b""
         while b"\r\n\r\n" not in received:
-            piece = self._socket.recv(16384)
-            if not piece:
-                raise BenchmarkFailed("the server closed the connection instead of answering")
-            received += piece
+            received += self._some()
         head, _, rest = received.partition(b"\r\n\r\n")
         return head, rest
 
@@ -112,6 +110,27 @@ class Connection:
             pieces.append(piece)
             count -= len(piece)
         return b"".join(pieces)
+
+    def _chunks(self, received: bytes) -> bytes:
+        """A body that comes in chunks (RFC 9112, section 7.1), without trailers."""
+        body: list[bytes] = []
+        while True:
+            while b"\r\n" not in received:
+                received += self._some()
+            size_line, _, received = received.partition(b"\r\n")
+            size = int(size_line.partition(b";")[0], 16)
+            while len(received) < size + 2:
+                received += self._some()
+            if size == 0:
+                return b"".join(body)
+            body.append(received[:size])
+            received = received[size + 2 :]
+
+    def _some(self) -> bytes:
+        piece = self._socket.recv(1 << 18)
+        if not piece:
+            raise BenchmarkFailed("the server closed the connection in the middle of a reply")
+        return piece
 
     def _drop(self, count: int) -> None:
         while count > 0:
