@@ -104,6 +104,25 @@ async def test_two_writers_of_one_blob_do_not_mix(tmp_path: Path) -> None:
     assert not (tmp_path / "l" / ".incomplete").exists()
 
 
+async def test_many_writers_of_small_blobs_do_not_get_into_each_others_way(tmp_path: Path) -> None:
+    contents = [bytes([number]) for number in range(12)]
+
+    async def store(content: bytes) -> None:
+        async def pieces(offset: int) -> AsyncGenerator[bytes, None]:
+            yield content[offset:]
+
+        blob = Descriptor(mediatypes.OCTET_STREAM, Digest.of(content), len(content))
+        await OciLayout(tmp_path / "l").put_blob(blob, pieces, lambda position: None)
+
+    async with anyio.create_task_group() as group:
+        for content in contents * 6:
+            group.start_soon(store, content)
+
+    stored = (tmp_path / "l" / "blobs" / "sha256").iterdir()
+    assert sorted(path.read_bytes() for path in stored) == contents
+    assert not (tmp_path / "l" / ".incomplete").exists()
+
+
 async def test_wrong_bytes_are_neither_published_nor_kept(tmp_path: Path) -> None:
     blob = Descriptor(mediatypes.OCTET_STREAM, Digest.of(b"right"), 5)
 

@@ -38,17 +38,25 @@ class BlobFile:
         """Go on with what an earlier attempt left, or begin. If somebody else is at work on the
         same blob, begin beside them."""
         kept = directory / INCOMPLETE / str(descriptor.digest).replace(":", "-")
-        kept.parent.mkdir(exist_ok=True)
-        file = kept.open("a+b")
+        while True:
+            kept.parent.mkdir(exist_ok=True)
+            try:
+                file, path = _open_alone(kept)
+            except FileNotFoundError:
+                continue  # whoever finished last has just removed the directory
+            blob = cls(directory, descriptor, file, path)
+            if blob._is_current():
+                blob._take_in()
+                return blob
+            blob.close()
+
+    def _is_current(self) -> bool:
+        """Whether the open file is still the one at its path. The other that was at work may
+        have published it in the meantime: then it must not be touched any more."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            number, name = tempfile.mkstemp(prefix=f"{kept.name}.", dir=kept.parent)
-            return cls(directory, descriptor, os.fdopen(number, "w+b"), Path(name))
-        blob = cls(directory, descriptor, file, kept)
-        blob._take_in()
-        return blob
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def _take_in(self) -> None:
         """Hash what is here already; more than the whole blob is not part of it."""
@@ -93,8 +101,10 @@ class BlobFile:
             self._path.parent.rmdir()
 
     def close(self) -> None:
-        """Keep what has arrived for another attempt."""
+        """Keep what has arrived for another attempt, if another can find it."""
         self._file.close()
+        if self._path.suffix:  # a file beside the one that is kept
+            self._path.unlink(missing_ok=True)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -107,6 +117,18 @@ def publish_new(path: Path, content: bytes) -> None:
     """Write a file that is whole from the moment it is there, unless there is one already."""
     with _written(path, content) as temporary, contextlib.suppress(FileExistsError):
         os.link(temporary, path)
+
+
+def _open_alone(kept: Path) -> tuple[BinaryIO, Path]:
+    """The file that is kept, locked; or a new one beside it if somebody else has the lock."""
+    file = kept.open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        number, name = tempfile.mkstemp(prefix=f"{kept.name}.", dir=kept.parent)
+        return os.fdopen(number, "w+b"), Path(name)
+    return file, kept
 
 
 @contextlib.contextmanager
