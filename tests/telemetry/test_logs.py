@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -219,3 +220,9 @@ def test_only_faults_of_the_server_are_errors(status: int, reason: str, level: s
 
 def test_a_very_long_path_is_cut():
     assert len(str(logged(path="/" + "a" * 100_000)["path"])) < 1100
+
+
+def test_every_field_of_a_request_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+
+    assert [name for name in FIELDS if f"`{name}`" not in page] == []
