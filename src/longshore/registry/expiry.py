@@ -63,8 +63,9 @@ class UploadExpiry:
         return removed + await self._discard_unknown(before)
 
     async def _remove(self, upload_id: str, before: float) -> int:
+        # A power failure may bring the row back without its bytes; then it expires once more.
         gone = await self.database.write(
-            partial(store.delete_idle_upload, upload_id=upload_id, before=before)
+            partial(store.delete_idle_upload, upload_id=upload_id, before=before), durable=False
         )
         if gone:
             await self.driver.discard(upload_id)
