@@ -128,8 +128,9 @@ def _warnings(configuration: Configuration, options: ServerOptions) -> list[str]
     found = []
     open_to_all = configuration[AuthSettings].method == "none" and not options.unix
     if open_to_all and not _loopback(options.address):
+        delete = " and delete" if configuration[StorageSettings].delete.enabled else ""
         found.append(
-            "anybody who reaches this address may push and delete; set auth.htpasswd, or listen "
+            f"anybody who reaches this address may push{delete}; set auth.htpasswd, or listen "
             "on 127.0.0.1"
         )
     if configuration[AuthSettings].silly is not None:
