@@ -152,9 +152,9 @@ class RegistryFactory:
         path = directory / "config.yml"
         path.write_text(yaml.safe_dump(merge(config, more or {}), sort_keys=False))
         argv = (*wrap, self.server or server_program(), "serve", str(path))
-        service = Service(
-            f"registry on {host}", argv, directory / "log", env={**os.environ, **(env or {})}
-        )
+        # A killed server leaves its temporary files: let them lie where pytest clears up.
+        environment = {**os.environ, "TMPDIR": str(directory), **(env or {})}
+        service = Service(f"registry on {host}", argv, directory / "log", env=environment)
         authority = self.authority if tls else None
         registry = Registry(host, service, directory, login, authority)
         self._started.append(registry)
