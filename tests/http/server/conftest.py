@@ -70,6 +70,12 @@ class Running:
                 connection.sendall(request)
             return connection.recv(4096)
 
+    def wait_for_all(self) -> "Running":
+        """Wait until every worker answers: they read certificates when they start."""
+        self.wait()
+        eventually(lambda: {self.get()["pid"] for _ in range(20)} == self.workers(), 15)
+        return self
+
     def workers(self) -> set[int]:
         """Process ids of the workers that live now."""
         listed = Path(f"/proc/{self.service.pid}/task/{self.service.pid}/children").read_text()

@@ -110,7 +110,7 @@ def test_changed_files_are_noticed_without_a_signal(
 def test_a_broken_pair_is_reported_and_the_old_one_stays(
     secure: Running, authority: Authority, pair: KeyPair
 ):
-    before = serial(secure)
+    before = serial(secure.wait_for_all())
     shutil.copy(authority.issue("127.0.0.1").key, pair.key)
 
     secure.service.process.send_signal(signal.SIGHUP)
@@ -204,7 +204,7 @@ def test_a_new_key_that_granian_cannot_use_takes_nobody_down(
 ):
     server = start(tls={"certificate": str(pair.certificate), "key": str(pair.key)})
     server.tls = authority.client_context()
-    before, workers = serial(server.wait()), server.workers()
+    before, workers = serial(server.wait_for_all()), server.workers()
     copy(strange, pair.key.parent)
 
     server.service.process.send_signal(signal.SIGHUP)
