@@ -97,7 +97,7 @@ def test_broken_chunks_end_the_request_and_the_connection(
     ("request_", "status"),
     [
         (raw.request("GET", "/v2/", *(f"X-{number}: y" for number in range(1000))), 431),
-        (raw.request("GET", "/v2/", "X: " + "a" * (1 << 20)), 431),
+        (raw.request("GET", "/v2/", "X: " + "a" * (3 << 20)), 431),
         (raw.request("GET", "/v2/" + "a" * 100_000), 414),
     ],
     ids=["many headers", "a big header", "a long path"],
@@ -162,3 +162,15 @@ def test_a_switch_of_protocol_is_not_made(registry: Registry) -> None:
             registry, raw.request("GET", "/v2/", *headers, settings), patience=0.5
         )
         assert answer.statuses == [200]
+
+
+@pytest.mark.parametrize("size", [1_000, 60_000, 300_000, 2_500_000])
+def test_a_body_that_was_not_wanted_does_not_cost_the_next_request(
+    registry: Registry, repository: str, size: int
+) -> None:
+    """A client reuses the connection unless it is told that it ends."""
+    for _ in range(10):
+        with registry.client() as client:
+            for method in ("PATCH", "PUT", "DELETE"):
+                path = f"/v2/{repository}/blobs/uploads/unknown"
+                assert client.request(method, path, content=b"x" * size).status_code == 404

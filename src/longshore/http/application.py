@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from longshore.http.errors import error_response
 from longshore.http.forwarded import TrustedProxies
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
+
+#: What a reply did not need of the request's body is read all the same, up to so many bytes and
+#: seconds, so that the connection can be used again. Beyond that the reply says that it is closed:
+#: otherwise the client's next request would be lost.
+_SKIPPED: Final = 256 << 10
+_PATIENCE: Final = 1.0
 
 Explain = Callable[[Exception], RegistryError | None]
 Guard = Callable[[str], None]
@@ -51,6 +57,7 @@ class Application:
         self.observers = tuple(observers)
         self.proxies = proxies or TrustedProxies(())
         self.headers: RawHeaders = encode_headers(headers or {})
+        self._last_headers = [*self.headers, (b"connection", b"close")]
         self.prefix = prefix.rstrip("/")
         self.read_only = read_only
         self.body_timeout = body_timeout
@@ -77,7 +84,8 @@ class Application:
         try:
             response = await self._respond(request)
             exchange.status = response.status
-            await response.send(request, send, self.headers)
+            whole = await request.skip(_SKIPPED, _PATIENCE)
+            await response.send(request, send, self.headers if whole else self._last_headers)
         finally:
             del self._open[exchange.request_id]
             exchange.seconds = time.perf_counter() - began

@@ -28,6 +28,8 @@ class Request(StarletteRequest):
         self.body_timeout = timeout
         #: False once the client has gone away before the end of the body.
         self.complete = True
+        # Whether more of the body may come; what the head says is looked at when it matters.
+        self._more: bool | None = None
 
     @property
     def content_length(self) -> int | None:
@@ -50,8 +52,8 @@ class Request(StarletteRequest):
         Ends early, with ``complete`` set to False, when the client disconnects. Raises Unavailable
         when nothing arrives for ``body_timeout`` seconds.
         """
-        more = True
-        while more:
+        self._more = True
+        while self._more:
             try:
                 with anyio.fail_after(self.body_timeout):
                     message: Any = await self._receive()
@@ -62,10 +64,10 @@ class Request(StarletteRequest):
                     "what came before is kept, continue the upload from its offset"
                 ) from error
             if message["type"] == "http.disconnect":
-                self.complete = False
+                self.complete = self._more = False
                 self.exchange.reason = self.exchange.reason or "client disconnected"
                 return
-            more = message.get("more_body", False)
+            self._more = message.get("more_body", False)
             piece = message.get("body", b"")
             if piece:
                 self.exchange.received += len(piece)
@@ -73,6 +75,31 @@ class Request(StarletteRequest):
         expected = self.content_length
         if expected is not None and self.exchange.received < expected:
             self.complete = False
+
+    async def skip(self, limit: int, seconds: float) -> bool:
+        """Drop what is left of the body; whether that was the end of it.
+
+        Gives up when it is more than about ``limit`` bytes, takes longer than ``seconds``, or when
+        the client waits to be asked for it (``Expect: 100-continue``).
+        """
+        if self._more is None:
+            self._more = any(
+                (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
+                for name, value in self.scope["headers"]
+            )
+        if not self._more:
+            return True
+        announced = self.headers.get("content-length", "")
+        if not self.complete or "expect" in self.headers:
+            return False
+        if announced.isdecimal() and int(announced) - self.exchange.received > limit:
+            return False
+        with anyio.move_on_after(seconds):
+            while self._more and limit > 0:
+                message: Any = await self._receive()
+                self._more = message.get("more_body", False)
+                limit -= len(message.get("body", b""))
+        return not self._more
 
     async def batches(self, size: int = BATCH) -> AsyncIterator[bytes]:
         """The body in pieces of about ``size`` bytes: few enough to hand each to a thread."""
