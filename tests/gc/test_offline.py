@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longshore.db import occupancy
-from longshore.gc.collection import OfflineCollection, reach
+from longshore.gc.collection import OfflineCollection, StorageUnknown, reach
 from longshore.gc.store import Node
 from longshore.oci.digest import Digest
 from longshore.storage import layout
@@ -97,13 +97,43 @@ async def test_bytes_that_another_repository_needs_stay(registry):
 
 
 async def test_bytes_that_no_row_ever_knew_go(registry):
-    orphan = Digest.of(b"orphan")
-    await registry.driver.write(layout.blob(orphan), b"orphan")
+    await registry.push_image("team/app", "one", ONE)
+    await registry.driver.write(layout.blob(Digest.of(b"orphan")), b"orphan")
 
     report, _ = await collect(registry)
 
     assert report.blobs == 1
-    assert await stored(registry) == set()
+    assert await stored(registry) == everything(ONE)
+
+
+async def test_what_only_looks_like_a_blob_is_left_alone(registry):
+    await registry.push_image("team/app", "one", ONE)
+    strange = [f"{layout.BLOBS}/{tail}" for tail in ("sha256/zz/zz/data", "sha256/ab/data", "x")]
+    for path in strange:
+        await registry.driver.write(path, b"strange")
+
+    report, _ = await collect(registry)
+
+    assert report.blobs == 0
+    for path in strange:
+        assert await registry.driver.read(path) == b"strange"
+
+
+async def test_the_storage_of_another_registry_is_not_emptied(registry):
+    """The directory of a registry that was not taken over, or the wrong database."""
+    orphan = Digest.of(b"orphan")
+    await registry.driver.write(layout.blob(orphan), b"orphan")
+    with pytest.raises(StorageUnknown, match="nothing was ever pushed to this database"):
+        await collect(registry, delete_untagged=True)
+
+    await registry.push_image("team/app", "one", ONE)
+    link = f"_manifests/revisions/sha256/{orphan.hex}/link"
+    await registry.driver.write(f"{layout.REPOSITORIES}/team/app/{link}", orphan.encode())
+    await registry.driver.write(f"{layout.REPOSITORIES}/library/old/{link}", orphan.encode())
+    with pytest.raises(StorageUnknown, match="'library/old'"):
+        await collect(registry, dry_run=True)
+
+    assert orphan in await stored(registry)
 
 
 async def test_no_collection_while_a_server_accepts_pushes(registry):

@@ -11,6 +11,7 @@ import pytest
 
 from longshore import migrations
 from longshore.access.anonymous import AnonymousController
+from longshore.access.model import AccessController
 from longshore.db.database import Database
 from longshore.http.application import Application
 from longshore.oci.digest import Digest
@@ -64,6 +65,7 @@ class Cluster:
     url: str
     directory: Path
     options: DataPlaneOptions = field(default_factory=DataPlaneOptions)
+    access: AccessController = field(default_factory=AnonymousController)
 
     def _database(self) -> Database:
         database = Database(self.url, pool_size=4)
@@ -76,7 +78,7 @@ class Cluster:
         database = await anyio.to_thread.run_sync(self._database)
         driver = FilesystemDriver(self.directory)
         await driver.open()
-        routes = install(database, driver, AnonymousController(), options or self.options)
+        routes = install(database, driver, self.access, options or self.options)
         application = Application(routes, _nothing(), explain=explain_storage)
         transport = httpx.ASGITransport(application, raise_app_exceptions=True)
         try:

@@ -12,7 +12,7 @@ from longshore.app import database_url
 from longshore.cli.failure import CommandFailed
 from longshore.db import occupancy
 from longshore.db.database import Database
-from longshore.gc.collection import OfflineCollection, Report
+from longshore.gc.collection import OfflineCollection, Report, StorageUnknown
 from longshore.settings import load_configuration
 from longshore.storage import drivers
 from longshore.storage.settings import StorageSettings
@@ -52,6 +52,8 @@ def command(
             "lose its blobs. Stop the server, or restart it with "
             "REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true meanwhile"
         ) from error
+    except StorageUnknown as error:
+        raise CommandFailed(f"nothing was removed: {error}") from error
     finally:
         database.close()
     typer.echo(

@@ -8,7 +8,7 @@ search them.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +17,10 @@ from longshore.gc import store
 from longshore.oci.digest import Digest
 from longshore.storage import layout
 from longshore.storage.driver import PathNotFound, StorageDriver
+
+
+class StorageUnknown(Exception):
+    """Storage holds what the database never knew of: to collect would be to delete all of it."""
 
 
 @dataclass(slots=True)
@@ -41,15 +45,37 @@ class OfflineCollection:
     delete_untagged: bool = False
 
     async def run(self) -> Report:
+        """Raises StorageUnknown when this is the storage of another registry."""
         report = Report()
         kept: set[str] = set()
-        for repository, name in await self.database.read(store.repositories_in_order):
+        repositories = await self.database.read(store.repositories_in_order)
+        await self._refuse_unknown({name for _, name in repositories})
+        for repository, name in repositories:
             await self._repository(repository, name, kept, report)
         if not self.dry_run:
             await self.database.write(store.delete_unlinked_blobs)
         report.marked = len(kept)
         await self._sweep(kept, report)
         return report
+
+    async def _refuse_unknown(self, known: Collection[str]) -> None:
+        async with aclosing(self.driver.list(layout.REPOSITORIES)) as links:
+            async for link in links:
+                name = layout.linked_manifest_repository(link.path)
+                if name is not None and name not in known:
+                    raise StorageUnknown(
+                        f"storage has manifests of repository {name!r}, which the database does not "
+                        "know: another registry has written there, and its blobs would be deleted. "
+                        "Is longshore.database.url right, and was that registry taken over?"
+                    )
+        if known:
+            return
+        async with aclosing(self.driver.list(layout.BLOBS)) as blobs:
+            async for _ in blobs:
+                raise StorageUnknown(
+                    "storage has blobs, but nothing was ever pushed to this database, so all of "
+                    "them would be deleted. Is longshore.database.url right?"
+                )
 
     async def _repository(self, repository: int, name: str, kept: set[str], report: Report) -> None:
         self.say(name)
