@@ -152,3 +152,19 @@ def test_any_page_size_is_a_number_or_refused(text):
     else:
         assert page.size is not None
         assert 0 <= page.size <= 100
+
+
+async def test_a_list_of_tags_is_never_older_than_the_last_push_to_any_node(cluster):
+    async def listed(*nodes):
+        replies = [await node.client.get("/v2/team/app/tags/list") for node in nodes]
+        return [reply.json()["tags"] for reply in replies]
+
+    async with cluster.node() as first, cluster.node() as second:
+        await tag(first, "a")
+        assert await listed(first, second, first) == [["a"]] * 3
+
+        await second.push_manifest("team/app", "b", IMAGE.manifest)
+        assert await listed(first, second, first) == [["a", "b"]] * 3
+
+        await first.client.delete("/v2/team/app/manifests/a")
+        assert await listed(first, second, first) == [["b"]] * 3

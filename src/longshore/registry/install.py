@@ -51,7 +51,12 @@ def install(
     uploads = Uploads(database, driver)
     return data_plane(
         ListingRoutes(
-            access, database, options.locations, options.catalog_limit, options.tags_limit
+            access,
+            database,
+            resolution,
+            options.locations,
+            options.catalog_limit,
+            options.tags_limit,
         ),
         ManifestRoutes(access, manifests, database, options.locations, options.deletes),
         BlobRoutes(access, blobs, driver, options.deletes, options.redirect_lifetime),

@@ -13,6 +13,7 @@ from longshore.http.response import JSONResponse, Response
 from longshore.oci.errors import NameUnknown
 from longshore.oci.names import RepositoryName
 from longshore.registry import store
+from longshore.registry.resolution import Resolution
 
 #: Names in one ``_catalog`` reply when the client does not say (distribution's default).
 CATALOG_PAGE: Final = 100
@@ -32,6 +33,7 @@ _EXTENSIONS: Final = {
 class ListingRoutes:
     access: AccessController
     database: Database
+    resolution: Resolution
     locations: Locations
     catalog_limit: int = 1000
     tags_limit: int = 1000
@@ -63,9 +65,7 @@ class ListingRoutes:
         await self.access.authorize(request, (Access.repository(repository, Action.PULL),))
         page = Page.parse(request.query_params, default=None, largest=self.tags_limit)
         limit = None if page.size is None else page.size + 1
-        found = await self.database.read(
-            partial(store.list_tags, name=repository, last=page.last, limit=limit)
-        )
+        found = await self.resolution.tags(repository, page.last, limit)
         if found is None:
             raise NameUnknown(
                 f"repository {repository!r} is not known to this registry",
