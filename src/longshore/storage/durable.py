@@ -5,6 +5,7 @@ Everything here blocks and raises OSError; :mod:`longshore.storage.filesystem` r
 
 import errno
 import os
+import stat
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Final
@@ -193,7 +194,7 @@ class DurableTree:
         directory = os.path.dirname(destination)
         for _ in range(_RETRIES):
             try:
-                _make_directory(directory)
+                make_directory(directory)
                 os.rename(source, destination)
                 break
             except FileNotFoundError:
@@ -237,11 +238,21 @@ class DurableTree:
             os.rmdir(os.path.dirname(path))
 
 
-def _make_directory(path: str) -> None:
+def make_directory(path: str) -> None:
+    """Make a directory, and those above it, unless they are there.
+
+    Raises FileExistsError if a file has the name. What somebody else removes at the same moment may
+    be missing afterwards: whoever misses it then calls again.
+    """
     try:
         os.mkdir(path)
     except FileExistsError:
-        if not os.path.isdir(path):
-            raise
+        # Between the two calls somebody may remove the directory and a third make it again, so
+        # one look at what is there has to decide (os.makedirs takes two).
+        with suppress(FileNotFoundError):
+            if not stat.S_ISDIR(os.stat(path).st_mode):
+                raise
     except FileNotFoundError:
-        os.makedirs(path, exist_ok=True)
+        make_directory(os.path.dirname(path))
+        with suppress(FileExistsError, FileNotFoundError):
+            os.mkdir(path)

@@ -35,6 +35,7 @@ from longshore.storage.durable import (
     DurableTree,
     Output,
     create_file,
+    make_directory,
     read_pieces,
     remove_tree,
     require_length,
@@ -299,7 +300,7 @@ class PartWriter:
         path = f"{self._directory}/{self._name}"
         for _ in range(_RETRIES):
             if not self._previous:
-                os.makedirs(self._directory, exist_ok=True)
+                make_directory(self._directory)
             try:
                 return create_file(path)
             except FileNotFoundError:
