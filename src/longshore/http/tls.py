@@ -6,10 +6,11 @@ refused, with the value to use instead.
 """
 
 import hashlib
+import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 
 class TLSFailed(Exception):
@@ -94,6 +95,44 @@ class TLSOptions:
             ClientAuthentication.IF_GIVEN: ssl.CERT_OPTIONAL,
             ClientAuthentication.REQUIRED: ssl.CERT_REQUIRED,
         }[self.client_authentication]
+
+
+class _Held(PosixPath):
+    """A file without a place in the file system: following its link leads nowhere."""
+
+    def resolve(self, strict: bool = False) -> "_Held":
+        return self
+
+
+class HeldFiles:
+    """The files of some options as they are now, in memory that child processes inherit: whatever
+    happens to the files on disk later, a process that starts can still be given these."""
+
+    def __init__(self, tls: TLSOptions) -> None:
+        """Raises TLSFailed when a file cannot be read."""
+        self._descriptors: list[int] = []
+        certificate, key, *authorities = (self._hold(file) for file in tls.files)
+        self.options = replace(
+            tls, certificate=certificate, key=key, client_authorities=tuple(authorities)
+        )
+
+    def _hold(self, file: Path) -> Path:
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            self.close()
+            raise TLSFailed(f"TLS file {file} cannot be read: {error.strerror}") from error
+        descriptor = os.memfd_create(file.name[:100], os.MFD_CLOEXEC)
+        self._descriptors.append(descriptor)
+        with open(descriptor, "wb", closefd=False) as held:
+            held.write(content)
+        # Every open of this name starts at the first byte, as that of a file does.
+        return _Held(f"/proc/self/fd/{descriptor}")
+
+    def close(self) -> None:
+        """Forget them; whoever was forked keeps its own."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
 
 def _readable(file: Path) -> None:

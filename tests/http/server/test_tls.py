@@ -1,6 +1,7 @@
 """TLS: protocol versions, reload under open connections, certificates of clients."""
 
 import datetime
+import os
 import shutil
 import signal
 import socket
@@ -152,6 +153,37 @@ def mutual(pair: KeyPair, authority: Authority, how: ClientAuthentication) -> di
         "authorities": [str(authority.certificate)],
         "clients": str(how),
     }
+
+
+def test_a_worker_that_is_replaced_while_the_files_are_broken_starts_with_the_last_good_ones(
+    secure: Running, authority: Authority, pair: KeyPair
+):
+    copy(authority.issue("127.0.0.1"), pair.key.parent)
+    secure.service.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "new connections get the new one" in secure.log)
+    good = serial(secure.wait_for_all())
+    pair.key.write_text("half a key")
+    secure.service.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "the old certificate stays in use" in secure.log)
+
+    before = secure.workers()
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+
+    eventually(lambda: len(secure.workers() - before) == 2, 15)
+    eventually(lambda: replaced(secure, before), 15)
+    assert serial(secure) == good
+    copy(authority.issue("127.0.0.1"), pair.key.parent)
+    secure.service.process.send_signal(signal.SIGHUP)
+    eventually(lambda: serial(secure) != good)
+
+
+def replaced(server: Running, before: set[int]) -> bool:
+    """Whether a worker that is none of ``before`` answers."""
+    try:
+        return server.get()["pid"] not in before
+    except OSError:
+        return False
 
 
 def test_a_key_of_another_certificate_is_named_at_the_start(

@@ -61,7 +61,8 @@ def check_certificates(options: ServerOptions) -> None:
 def make(
     application: "ASGIApp", listener: socket.socket, options: ServerOptions, tls: TLSOptions | None
 ) -> Running:
-    """An engine for ``application`` on ``listener``; not started yet."""
+    """An engine for ``application`` on ``listener``; not started yet. It starts with ``tls`` and
+    reloads the files of ``options.tls``."""
     if choose(options) is Engine.GRANIAN:
         from longshore.http.server.granian import GranianEngine
 

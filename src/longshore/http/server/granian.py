@@ -131,6 +131,8 @@ class GranianEngine:
 
     async def reload(self) -> None:
         old_server, old_task = self._server, self._task
+        if self._tls:
+            self._tls = self._options.tls
         self._server, self._task = self._launch()
         if old_server and old_task:
             self._retiring.add(old_task)

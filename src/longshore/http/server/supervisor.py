@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 from longshore.http.server import engines, sockets, worker
 from longshore.http.server.options import Factory, ServerFailed, ServerOptions
-from longshore.http.tls import TLSFailed
+from longshore.http.tls import HeldFiles, TLSFailed, TLSOptions
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,8 @@ class Supervisor:
         self._serving = False
         self._deadline: float | None = None
         self._fingerprint = options.tls.fingerprint() if options.tls else ""
+        # What workers start with: also one that replaces another while the files are broken.
+        self._good = _hold(options.tls)
         self._next_poll = time.monotonic() + options.tls_poll
 
     def run(self) -> None:
@@ -93,6 +95,8 @@ class Supervisor:
             self._signals.close()
             self._wakeup.close()
             self._selector.close()
+            if self._good:
+                self._good.close()
             gc.unfreeze()
 
     def _step(self) -> None:
@@ -147,7 +151,8 @@ class Supervisor:
                 inherited.close()
             self._selector.close()
             debug = self._debug if slot == 0 else None
-            worker.run(slot, self._factory, self._options, self._main, debug, theirs)
+            tls = self._good.options if self._good else self._options.tls
+            worker.run(slot, self._factory, self._options, tls, self._main, debug, theirs)
         finally:
             # Never back into the parent's stack, nor through its exit handlers.
             os._exit(1)
@@ -266,13 +271,22 @@ class Supervisor:
         self._fingerprint = fingerprint
         try:
             engines.check_certificates(self._options)
+            fresh = _hold(tls)
         except TLSFailed as error:
             logger.error("%s; the old certificate stays in use", error)  # noqa: TRY400
             return
+        if self._good:
+            self._good.close()
+        self._good = fresh
         logger.info("certificate %s changed; new connections get the new one", tls.certificate)
         for child in self._children.values():
             with suppress(OSError):
                 child.link.send(worker.RELOAD)
+
+
+def _hold(tls: TLSOptions | None) -> HeldFiles | None:
+    """None also where the system cannot keep files in memory: workers then read those on disk."""
+    return HeldFiles(tls) if tls and hasattr(os, "memfd_create") else None
 
 
 def _how_it_ended(status: int) -> str:

@@ -119,10 +119,10 @@ class UvicornEngine:
         self._task.add_done_callback(lambda _task: self._ended.set())
 
     async def reload(self) -> None:
-        if self._tls and self._context:
+        if self._options.tls and self._context:
             # A handshake uses what the context holds at its start.
-            self._tls.check()
-            self._tls.load_into(self._context)
+            self._options.tls.check()
+            self._options.tls.load_into(self._context)
 
     async def stop(self) -> None:
         if self._server and self._task:

@@ -15,7 +15,7 @@ import uvloop
 
 from longshore.http.server import engines
 from longshore.http.server.options import Factory, ServerFailed, ServerOptions, Service
-from longshore.http.tls import TLSFailed
+from longshore.http.tls import TLSFailed, TLSOptions
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -31,12 +31,14 @@ def run(
     slot: int,
     factory: Factory,
     options: ServerOptions,
+    tls: TLSOptions | None,
     main: socket.socket,
     debug: socket.socket | None,
     link: socket.socket,
 ) -> NoReturn:
-    """Serve until SIGTERM and end the process. ``link`` leads to the supervisor: over it goes one
-    JSON object a line, and its end is the end of this process."""
+    """Serve until SIGTERM and end the process. ``tls`` is what to start with; told to reload, the
+    files of ``options.tls`` are read. ``link`` leads to the supervisor: over it goes one JSON object
+    a line, and its end is the end of this process."""
     # The terminal sends Ctrl-C to all; only the supervisor acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -46,7 +48,9 @@ def run(
     try:
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
-        code = loop.run_until_complete(_Worker(slot, factory, options, main, debug, link).live())
+        code = loop.run_until_complete(
+            _Worker(slot, factory, options, tls, main, debug, link).live()
+        )
     finally:
         logging.shutdown()
         # The loop is not torn down: an engine's thread, or a request that had its time, may still
@@ -73,11 +77,13 @@ class _Worker:
         slot: int,
         factory: Factory,
         options: ServerOptions,
+        tls: TLSOptions | None,
         main: socket.socket,
         debug: socket.socket | None,
         link: socket.socket,
     ) -> None:
         self._slot, self._factory, self._options = slot, factory, options
+        self._tls = tls
         self._main, self._debug, self._link = main, debug, link
         self._engines: list[engines.Running] = []
         self._told_to_stop = asyncio.Event()
@@ -119,7 +125,7 @@ class _Worker:
 
     async def _start(self, lifespan: "_Lifespan", service: Service) -> None:
         await lifespan.start()
-        made = [engines.make(service.application, self._main, self._options, self._options.tls)]
+        made = [engines.make(service.application, self._main, self._options, self._tls)]
         if service.debug and self._debug:
             made.append(engines.make(service.debug, self._debug, self._options, None))
         for engine in made:
