@@ -10,6 +10,7 @@ from longshore.gc.collection import OfflineCollection, StorageUnknown, reach
 from longshore.gc.store import Node
 from longshore.oci.digest import Digest
 from longshore.storage import layout
+from longshore.storage.driver import StorageUnavailable
 from longshore.testing.builders import artifact, image, index
 
 pytestmark = pytest.mark.anyio
@@ -103,6 +104,31 @@ async def test_bytes_that_no_row_ever_knew_go(registry):
     report, _ = await collect(registry)
 
     assert report.blobs == 1
+    assert await stored(registry) == everything(ONE)
+
+
+async def test_bytes_that_storage_refuses_to_delete_do_not_keep_the_rest(registry, monkeypatch):
+    await registry.push_image("team/app", "one", ONE)
+    stuck, loose = Digest.of(b"stuck"), Digest.of(b"loose one")
+    await registry.driver.write(layout.blob(stuck), b"stuck")
+    await registry.driver.write(layout.blob(loose), b"loose one")
+    delete = registry.driver.delete
+
+    async def refuse_one(path):
+        if path == layout.blob(stuck):
+            raise StorageUnavailable("filesystem", path, "permission denied")
+        await delete(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.driver, "delete", refuse_one)
+        report, lines = await collect(registry)
+
+    assert (report.blobs, report.failed, report.freed) == (2, 1, 9)
+    assert any(line.startswith(f"blob left in place: {stuck}: ") for line in lines)
+    assert await stored(registry) == everything(ONE) | {stuck}
+
+    report, _ = await collect(registry)
+    assert (report.blobs, report.failed, report.freed) == (1, 0, 5)
     assert await stored(registry) == everything(ONE)
 
 

@@ -61,6 +61,11 @@ def command(
         f"eligible for deletion"
         + (f" ({report.freed} bytes)" if dry_run else f"; {report.freed} bytes freed")
     )
+    if report.failed:
+        raise CommandFailed(
+            f"storage refused to delete {report.failed} blobs; everything else was done. Run it again "
+            "without --quiet to see which and why, and again when the cause is gone"
+        )
 
 
 async def _collect(

@@ -16,7 +16,7 @@ from longshore.db.database import Database
 from longshore.gc import store
 from longshore.oci.digest import Digest
 from longshore.storage import layout
-from longshore.storage.driver import PathNotFound, StorageDriver
+from longshore.storage.driver import PathNotFound, StorageDriver, StorageError
 
 
 class StorageUnknown(Exception):
@@ -25,13 +25,14 @@ class StorageUnknown(Exception):
 
 @dataclass(slots=True)
 class Report:
-    """What a run found and freed. Counts, and bytes of storage."""
+    """What a run found and freed. Counts, and bytes of storage; ``failed`` blobs are still there."""
 
     marked: int = 0
     manifests: int = 0
     links: int = 0
     blobs: int = 0
     freed: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,15 @@ class OfflineCollection:
                 continue
             self.say(f"blob eligible for deletion: {digest}")
             report.blobs += 1
-            report.freed += entry.stat.size
-            if not self.dry_run:
-                await self._delete(digest, entry.path)
+            try:
+                if not self.dry_run:
+                    await self._delete(digest, entry.path)
+            except StorageError as error:
+                # One object that cannot go must not keep the rest; the next run finds it again.
+                self.say(f"blob left in place: {digest}: {error}")
+                report.failed += 1
+            else:
+                report.freed += entry.stat.size
 
     async def _delete(self, digest: Digest, path: str) -> None:
         # The marks say that nothing needs these bytes; the rows have the last word.
