@@ -41,6 +41,7 @@ from longshore.registry.expiry import UploadExpiry
 from longshore.registry.faults import explain_storage
 from longshore.registry.install import DataPlaneOptions, install
 from longshore.registry.policy import PushGate
+from longshore.registry.redirects import RedirectRules
 from longshore.registry.settings import (
     CatalogSettings,
     ManifestSettings,
@@ -52,7 +53,7 @@ from longshore.storage import drivers
 from longshore.storage.driver import PathNotFound, StorageDriver
 from longshore.storage.guarded import ignore
 from longshore.storage.layout import ROOT
-from longshore.storage.settings import FilesystemSettings, StorageSettings
+from longshore.storage.settings import FilesystemSettings, RedirectRulesSettings, StorageSettings
 from longshore.telemetry.install import Telemetry
 from longshore.telemetry.settings import HealthSettings, LogSettings
 
@@ -63,8 +64,6 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 #: Asked in this order at every manifest push.
 GATES: Final[tuple[PushGate, ...]] = ()
-#: How long a presigned URL is valid, in seconds (distribution's).
-REDIRECT_LIFETIME: Final = 20 * 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +219,17 @@ def _driver(settings: StorageSettings, telemetry: Telemetry) -> StorageDriver:
     return driver
 
 
+def _redirect_rules(configuration: Configuration) -> RedirectRules:
+    settings = configuration[RedirectRulesSettings]
+    return RedirectRules(settings.lifetime, settings.networks, settings.exempt)
+
+
 def data_plane_options(configuration: Configuration) -> DataPlaneOptions:
     """What the configuration says about the data plane."""
     http, storage = configuration[HTTPSettings], configuration[StorageSettings]
     return DataPlaneOptions(
         deletes=bool(storage.delete.enabled),
-        redirect_lifetime=None if storage.redirect.disable else REDIRECT_LIFETIME,
+        redirect=None if storage.redirect.disable else _redirect_rules(configuration),
         catalog_limit=configuration[CatalogSettings].maxentries,
         tags_limit=configuration[TagsSettings].maxtags,
         validation=_validation(configuration),

@@ -15,7 +15,7 @@ from longshore.registry.settings import (
     TagsSettings,
     ValidationSettings,
 )
-from longshore.storage.settings import StorageSettings
+from longshore.storage.settings import RedirectRulesSettings, StorageSettings
 from longshore.telemetry.settings import HealthSettings, LogSettings
 
 #: In the order in which they are explained.
@@ -32,6 +32,7 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     DatabaseSettings,
     ServerSettings,
     ManifestSettings,
+    RedirectRulesSettings,
 )
 
 

@@ -66,6 +66,7 @@ class Cluster:
     directory: Path
     options: DataPlaneOptions = field(default_factory=DataPlaneOptions)
     access: AccessController = field(default_factory=AnonymousController)
+    driver_type: type[FilesystemDriver] = FilesystemDriver
 
     def _database(self) -> Database:
         database = Database(self.url, pool_size=4)
@@ -76,7 +77,7 @@ class Cluster:
     @asynccontextmanager
     async def node(self, options: DataPlaneOptions | None = None) -> AsyncIterator[Registry]:
         database = await anyio.to_thread.run_sync(self._database)
-        driver = FilesystemDriver(self.directory)
+        driver = self.driver_type(self.directory)
         await driver.open()
         routes = install(database, driver, self.access, options or self.options)
         application = Application(routes, _nothing(), explain=explain_storage)

@@ -1,6 +1,5 @@
 """Settings of the server: address, TLS, what it says about itself, what it believes of proxies."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from longshore.config.networks import Network
 from longshore.config.quantities import Seconds
 from longshore.config.section import Section, Table, setting
 from longshore.http.server.options import Engine
@@ -45,13 +45,6 @@ def _host(value: str) -> str:
     if value and not re.fullmatch(r"https?://[^/\s?#]+/?", value):
         raise ValueError(f"{value!r} is not the registry's URL; write https://registry.example")
     return value.rstrip("/")
-
-
-def _network(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value, strict=False))
-    except ValueError:
-        raise ValueError(f"{value!r} is not an address or a network such as 10.0.0.0/8") from None
 
 
 class TLSSettings(Table):
@@ -120,7 +113,6 @@ class HTTPSettings(Section):
     debug: DebugSettings = setting(DebugSettings(), "Health and metrics on their own address.")
 
 
-_Network = Annotated[str, AfterValidator(_network)]
 _Timeout = Annotated[Seconds, Field(gt=0)]
 
 
@@ -131,7 +123,7 @@ class ServerSettings(Section):
         default=0, description="Worker processes; 0: one per processor.", ge=0, le=1024
     )
     server: Engine = setting(Engine.AUTO, "What speaks HTTP.")
-    trustedproxies: tuple[_Network, ...] = setting(
+    trustedproxies: tuple[Network, ...] = setting(
         ("127.0.0.0/8", "::1/128"),
         "Networks whose Forwarded and X-Forwarded-* headers are believed.",
     )

@@ -10,6 +10,7 @@ from longshore.http.routing import Route
 from longshore.registry.blobs import Blobs
 from longshore.registry.manifests import Manifests
 from longshore.registry.policy import PushGate
+from longshore.registry.redirects import RedirectRules
 from longshore.registry.resolution import Observer, Resolution
 from longshore.registry.routes import data_plane
 from longshore.registry.routes_blobs import BlobRoutes
@@ -23,12 +24,12 @@ from longshore.storage.driver import StorageDriver
 
 @dataclass(frozen=True, slots=True)
 class DataPlaneOptions:
-    """What the configuration decides about the data plane. ``redirect_lifetime`` is how many
-    seconds a presigned URL is valid, None to send every blob ourselves; the limits are entries in
-    one reply."""
+    """What the configuration decides about the data plane. ``redirect`` says
+    who is sent to the storage, None to send every blob ourselves; the limits are entries in one
+    reply."""
 
     deletes: bool = True
-    redirect_lifetime: float | None = None
+    redirect: RedirectRules | None = None
     catalog_limit: int = 1000
     tags_limit: int = 1000
     validation: ManifestValidation = field(default_factory=ManifestValidation)
@@ -59,6 +60,6 @@ def install(
             options.tags_limit,
         ),
         ManifestRoutes(access, manifests, database, options.locations, options.deletes),
-        BlobRoutes(access, blobs, driver, options.deletes, options.redirect_lifetime),
+        BlobRoutes(access, blobs, driver, options.deletes, options.redirect),
         UploadRoutes(access, blobs, uploads, options.locations),
     )

@@ -13,6 +13,7 @@ from longshore.oci.mediatypes import OCTET_STREAM
 from longshore.oci.names import RepositoryName
 from longshore.registry.blobs import Blobs
 from longshore.registry.model import Blob
+from longshore.registry.redirects import RedirectRules
 from longshore.storage import layout
 from longshore.storage.driver import LocalFiles, Redirects, StorageDriver
 
@@ -26,7 +27,7 @@ class BlobRoutes:
     blobs: Blobs
     driver: StorageDriver
     deletes: bool = True
-    redirect_lifetime: float | None = None
+    redirect: RedirectRules | None = None
 
     async def get(self, request: Request, name: str, digest: str) -> Response:
         """GET and HEAD: the whole blob, one range of it, or where to fetch it."""
@@ -49,10 +50,13 @@ class BlobRoutes:
     async def _redirect(
         self, request: Request, blob: Blob, headers: dict[str, str]
     ) -> Response | None:
-        if self.redirect_lifetime is None or not isinstance(self.driver, Redirects):
+        rules = self.redirect
+        if rules is None or not isinstance(self.driver, Redirects):
+            return None
+        if not rules.redirects(request.exchange.client):
             return None
         url = await self.driver.presigned_url(
-            layout.blob(blob.digest), request.method, self.redirect_lifetime
+            layout.blob(blob.digest), request.method, rules.lifetime
         )
         if url is None:
             return None

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, model_validator
 
+from longshore.config.networks import Network
 from longshore.config.quantities import Seconds
 from longshore.config.section import Section, Table, setting
 
@@ -83,3 +84,15 @@ class StorageSettings(Section):
     def parameters(self) -> Any:
         """The driver's own settings: FilesystemSettings, InMemorySettings."""
         return getattr(self, self.driver)
+
+
+class RedirectRulesSettings(Section):
+    key = "longshore.redirect"
+
+    lifetime: _Period = setting(20 * 60.0, "How long a URL that leads to the storage is valid.")
+    networks: tuple[Network, ...] = setting(
+        (), "Networks whose clients are sent to the storage; none given: all."
+    )
+    exempt: tuple[Network, ...] = setting(
+        (), "Networks whose clients get blobs from this server all the same."
+    )
