@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from longshore.oci.digest import Digest
@@ -65,3 +66,14 @@ class Referrer:
         if self.annotations:
             document["annotations"] = self.annotations
         return document
+
+
+class AdoptionState(StrEnum):
+    """How far the rows know what another registry left in storage as links.
+
+    While it is ``RUNNING``, a blob without rows may still belong to somebody: nothing is collected.
+    """
+
+    NOT_STARTED = "not started"
+    RUNNING = "running"
+    FINISHED = "finished"

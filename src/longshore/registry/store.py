@@ -30,7 +30,7 @@ from sqlalchemy import (
 from longshore.oci.digest import Digest
 from longshore.oci.manifest import Manifest
 from longshore.oci.names import RepositoryName, Tag
-from longshore.registry.model import Blob, Referrer, StoredManifest, Upload
+from longshore.registry.model import AdoptionState, Blob, Referrer, StoredManifest, Upload
 from longshore.registry.tables import (
     blobs,
     manifest_references,
@@ -462,10 +462,25 @@ def count_uploads(connection: Connection) -> int:
 # ── settings ──────────────────────────────────────────────────────────────────────────────────
 
 
+_ADOPTION: Final = "adoption"
+
+
 def remembered(connection: Connection, name: str, otherwise: Any) -> Any:
     """The value kept under ``name``; ``otherwise`` is kept and returned the first time."""
     _insert_if_absent(connection, settings, {"name": name, "value": otherwise})
     return connection.scalar(select(settings.c.value).where(settings.c.name == name))
+
+
+def adoption_state(connection: Connection) -> AdoptionState:
+    found = connection.scalar(select(settings.c.value).where(settings.c.name == _ADOPTION))
+    return AdoptionState.NOT_STARTED if found is None else AdoptionState(found)
+
+
+def set_adoption_state(connection: Connection, state: AdoptionState) -> None:
+    if not _insert_if_absent(connection, settings, {"name": _ADOPTION, "value": state.value}):
+        connection.execute(
+            update(settings).where(settings.c.name == _ADOPTION).values(value=state.value)
+        )
 
 
 def _insert_if_absent(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
