@@ -1,5 +1,6 @@
 """Transactions: grouped, isolated from one another, durable when asked, explained when they fail."""
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -148,3 +149,20 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path):
 async def test_a_server_that_does_not_answer_is_told_as_such():
     with pytest.raises(Unavailable, match="does not answer"):
         await opened("postgresql://nobody@127.0.0.1:1/none")
+
+
+async def test_a_server_that_does_not_answer_is_one_line_of_the_log_and_a_trace_only_for_debugging(
+    caplog,
+):
+    caplog.set_level(logging.DEBUG, "longshore.db")
+    with pytest.raises(Unavailable):
+        await opened("postgresql://nobody@127.0.0.1:1/none")
+
+    records = [record for record in caplog.records if record.name == "longshore.db.database"]
+    error, trace = records
+    assert error.levelno == logging.ERROR
+    assert "refused" in error.getMessage()
+    assert "\n" not in error.getMessage()
+    assert error.exc_info is None
+    assert trace.levelno == logging.DEBUG
+    assert trace.exc_info

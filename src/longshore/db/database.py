@@ -292,7 +292,6 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        reason = str(error.orig).strip()
         if _is_full(error):
             raise StorageFull(
                 "the disk that holds the database is full: nothing was changed; "
@@ -300,7 +299,7 @@ def _translated() -> Iterator[None]:
             ) from error
         if getattr(error.orig, "sqlstate", None) in _RETRYABLE:
             raise
-        logger.exception("database: %s", reason)
+        _report(error)
         raise Unavailable(
             "the database does not answer: try again in a moment", headers={"Retry-After": "5"}
         ) from error
@@ -310,6 +309,12 @@ def _translated() -> Iterator[None]:
                 f"the database cannot be read: {error.orig} (it is damaged, or is not a database)"
             ) from error
         raise
+
+
+def _report(error: OperationalError) -> None:
+    """One line: while the database is away every request comes by here."""
+    logger.error("the database does not answer: %s", " ".join(str(error.orig).split()))
+    logger.debug("where the database did not answer", exc_info=error)
 
 
 def _is_full(error: BaseException | None) -> bool:
