@@ -44,7 +44,11 @@ class Server:
         }
         self.configuration = directory / "config.yml"
         self.configuration.write_text(yaml.safe_dump(configuration))
-        environment = {"PATH": os.environ["PATH"], "HOME": str(directory)}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "TMPDIR": str(directory.parent),
+        }
         if "CONFIG" not in command:
             environment["REGISTRY_CONFIGURATION_PATH"] = str(self.configuration)
         program = Path(sys.executable).with_name(command[0])
@@ -315,6 +319,35 @@ def test_a_client_that_goes_away_is_no_error(server: Server):
     assert entry["reason"] == "client disconnected"
     assert entry["level"] == "info"
     assert "exception" not in server.log
+
+
+def test_what_a_killed_server_left_in_the_temporary_directory_is_removed_by_the_next(
+    start: Start, tmp_path: Path
+):
+    def left() -> set[Path]:
+        return set(tmp_path.glob("longshore-*"))
+
+    def grown(before: set[Path]) -> Path:
+        (new,) = left() - before
+        return new
+
+    living = start().wait()
+    living_directory = grown(set())
+    killed = start().wait()
+    killed_directory = grown({living_directory})
+    os.killpg(killed.service.pid, signal.SIGKILL)
+    assert killed.exit_code == -signal.SIGKILL
+    eventually(lambda: not listening(killed.port))
+    assert killed_directory in left()
+
+    last = start().wait()
+
+    assert living_directory in left()
+    assert killed_directory not in left()
+    assert len(left()) == 2
+    for server in (living, last):
+        assert server.service.stop() == 0
+    assert not left()
 
 
 def test_the_alias_knows_distributions_flags():

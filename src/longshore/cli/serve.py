@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 import longshore
 from longshore.app import Installation, prepare, service
 from longshore.cli.failure import CommandFailed
+from longshore.cli.shared_directory import shared_directory
 from longshore.cli.summary import Summary, summarize
 from longshore.config.load import Configuration
 from longshore.http.server import ServerFailed, ServerOptions
@@ -56,10 +56,10 @@ def run(config: Path | None, *, dev: bool = False) -> None:
     configuration = load_configuration(config, os.environ, dev=dev)  # noqa: TID251
     configure_log(configuration[LogSettings])
     options = server_options(configuration[HTTPSettings], configuration[ServerSettings])
-    with tempfile.TemporaryDirectory(prefix="longshore-") as shared:
+    with shared_directory() as shared:
         try:
             with _quiet_database():
-                installation = prepare(configuration, Path(shared), dev=dev)
+                installation = prepare(configuration, shared, dev=dev)
             _announce(configuration, summarize(configuration, installation, options))
             _serve(installation, options)
         except (ServerFailed, TLSFailed, RegistryError) as error:
