@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from longshore.access.issuer import TokenIssuer, parse_scopes
 from longshore.access.model import ANONYMOUS, Action
+from longshore.access.passwords import hash_password
 from longshore.access.token import InvalidToken
 from tests.access.parts import SECRET, Clock, Registry, basic, edit, serving
 from tests.access.tokenserver import claims, segment, sign
@@ -106,12 +107,105 @@ async def test_docker_login_is_told_whether_the_password_is_right(htpasswd: Path
 async def test_the_token_endpoint_answers_in_the_form_clients_read(htpasswd: Path) -> None:
     async with serving({"htpasswd": {"path": htpasswd}}, PULL) as registry:
         body = (await registry.client.get("/v2/token")).json()
-        assert body.keys() == {"token", "access_token", "expires_in", "issued_at"}
+        assert body.keys() == {"token", "access_token", "expires_in", "issued_at", "scope"}
         assert body["token"] == body["access_token"]
         assert body["expires_in"] >= 60
         assert body["issued_at"] == "2027-01-15T08:00:00Z"
-        # OAuth 2: told 405, clients fall back to GET.
-        assert (await registry.client.post("/v2/token")).status_code == 405
+
+
+FORM = {
+    "grant_type": "password",
+    "service": "longshore",
+    "client_id": "containerd-client",
+    "scope": "repository:private/x:pull,push repository:public/y:pull,push",
+    "username": "alice",
+    "password": "alice-secret",
+}
+
+
+async def test_a_form_gets_the_same_token_as_a_login_in_the_header(htpasswd: Path) -> None:
+    async with serving({"htpasswd": {"path": htpasswd}}, RULES) as registry:
+        response = await registry.client.post("/v2/token", data=FORM)
+        assert response.status_code == 200
+        assert response.headers["cache-control"] == "no-store"
+        body = response.json()
+        assert body["scope"] == "repository:private/x:pull,push repository:public/y:pull"
+        assert body["expires_in"] == 300
+        assert body["issued_at"] == "2027-01-15T08:00:00Z"
+        assert "refresh_token" not in body
+        assert registry.exchanges[-1].user == "alice"
+        token = f"Bearer {body['access_token']}"
+        for path, status in [("private/x", 200), ("public/y", 403)]:
+            reply = await registry.ask("PUT", f"/v2/{path}/x", authorization=token)
+            assert reply.status_code == status
+
+
+async def test_a_user_and_password_of_any_characters_travel_in_a_form(htpasswd: Path) -> None:
+    edit(htpasswd, new=f"zoë+1:{hash_password('pä:ss&=+%'.encode(), 4)}\n".encode())
+    async with serving({"htpasswd": {"path": htpasswd}}, PULL) as registry:
+        form = {**FORM, "username": "zoë+1", "password": "pä:ss&=+%"}
+        assert (await registry.client.post("/v2/token", data=form)).status_code == 200
+        assert registry.exchanges[-1].user == "zoë+1"
+
+
+async def test_a_form_with_a_wrong_password_is_refused_and_slows_the_next(htpasswd: Path) -> None:
+    async with serving({"htpasswd": {"path": htpasswd}}, PULL) as registry:
+        for number in range(5):
+            form = {**FORM, "password": f"wrong{number}"}
+            response = await registry.client.post("/v2/token", data=form)
+            assert response.status_code == 401
+            assert response.headers["www-authenticate"] == 'Basic realm="Registry Realm"'
+            assert "wrong" + str(number) not in response.text
+        response = await registry.client.post("/v2/token", data={**FORM, "password": "x"})
+        assert response.status_code == 429
+
+
+async def test_a_refresh_token_is_refused_with_what_to_do(htpasswd: Path) -> None:
+    async with serving({"htpasswd": {"path": htpasswd}}, PULL) as registry:
+        form = {
+            "grant_type": "refresh_token",
+            "service": "longshore",
+            "refresh_token": "of-another",
+        }
+        response = await registry.client.post("/v2/token", data=form)
+        assert response.status_code == 400
+        (error,) = response.json()["errors"]
+        assert error["detail"] == {"error": "unsupported_grant_type"}
+        assert "no refresh tokens" in error["message"]
+        assert "docker login registry.example" in error["message"]
+        assert "of-another" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "grant_type is missing; to ask without a login use GET"),
+        (b"grant_type=client_credentials", "'client_credentials' is not supported; use password"),
+        (b"grant_type=password&username=alice", "password is missing"),
+        (b"grant_type=password&username=&password=x", "username is missing"),
+        (b"grant_type=password&username=a&username=b&password=x", "username is given more than"),
+        (b"grant_type=password&username=a:b&password=x", "'a:b' has a colon"),
+        (b"grant_type=password&username=%ff&password=x", "not a form of at most 200 fields"),
+        (b"\xff=x", "not a form of at most 200 fields"),
+        (b"a=b&" * 201, "not a form of at most 200 fields"),
+        (b"scope=" + b"x" * 65536, "has more than 65536 bytes"),
+    ],
+)
+async def test_a_form_that_cannot_be_answered_is_told_why(
+    htpasswd: Path, body: bytes, said: str
+) -> None:
+    async with serving({"htpasswd": {"path": htpasswd}}, PULL) as registry:
+        kind = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+        response = await registry.client.post("/v2/token", content=body, headers=kind)
+        assert response.status_code == 400
+        assert said in response.json()["errors"][0]["message"]
+
+
+async def test_a_token_request_in_another_form_is_refused(htpasswd: Path) -> None:
+    async with serving({"htpasswd": {"path": htpasswd}}, PULL) as registry:
+        response = await registry.client.post("/v2/token", json=FORM)
+        assert response.status_code == 400
+        assert "not 'application/json'" in response.json()["errors"][0]["message"]
 
 
 async def test_the_token_endpoint_refuses_what_is_no_login(htpasswd: Path) -> None:

@@ -9,6 +9,7 @@ from cachetools import LRUCache
 
 from longshore.access import challenge, header, refusals
 from longshore.access.credentials import Logins
+from longshore.access.grant import PasswordGrant
 from longshore.access.header import Login, Unreadable
 from longshore.access.issuer import SERVICE, TokenIssuer, granted, parse_scopes
 from longshore.access.model import ANONYMOUS, Access, AccessController, Grant, Principal
@@ -80,18 +81,33 @@ class HtpasswdController(AccessController):
         return Grant(principal, identity.expired)
 
     async def token(self, issuer: TokenIssuer, request: Request) -> dict[str, Any]:
-        """The reply of the token endpoint: a token for as much of the asked scopes as the user,
+        """The token endpoint's reply to GET: a token for as much of the asked scopes as the user,
         or anybody, may have. Raises Unauthorized for a wrong password."""
-        await self._logins.fresh()
         value = header.authorization(request)
-        login = header.parse_login(value)
+        scopes = request.query_params.getlist("scope")
+        return await self._issue(issuer, request, value, header.parse_login(value), scopes)
+
+    async def grant(
+        self, issuer: TokenIssuer, request: Request, asked: PasswordGrant
+    ) -> dict[str, Any]:
+        """The same for POST, whose body is ``asked``."""
+        return await self._issue(issuer, request, asked.value, asked.login, asked.scopes)
+
+    async def _issue(
+        self,
+        issuer: TokenIssuer,
+        request: Request,
+        value: bytes,
+        login: Login | Unreadable | None,
+        asked: Sequence[str],
+    ) -> dict[str, Any]:
+        await self._logins.fresh()
         principal = ANONYMOUS
         if login is not None:
             ask = challenge.basic(self._realm)
             principal = await self._log_in(request, value, login, (), ask)
         request.exchange.user = principal.name
-        asked = parse_scopes(request.query_params.getlist("scope"))
-        scopes = granted(self._policy, principal, asked)
+        scopes = granted(self._policy, principal, parse_scopes(asked))
         return issuer.issue(principal, self._logins.seal(principal.name), scopes)
 
     async def _identify(

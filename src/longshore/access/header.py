@@ -65,6 +65,11 @@ def parse_login(value: bytes) -> Login | Unreadable | None:
             return Unreadable("uses another scheme than Basic")
 
 
+def basic(login: Login) -> bytes:
+    """The header that holds ``login``, whose user name has no colon."""
+    return b"Basic " + base64.b64encode(login.user.encode() + b":" + login.password)
+
+
 def parse_token(value: bytes) -> str:
     """The token in a header, not looked at; empty when the header holds none."""
     scheme, rest = _split(value)

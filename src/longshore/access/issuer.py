@@ -87,6 +87,9 @@ class TokenIssuer:
             "access_token": token,
             "expires_in": _SECONDS,
             "issued_at": issued,
+            "scope": " ".join(
+                f"{kind}:{name}:{','.join(actions)}" for (kind, name), actions in scopes.items()
+            ),
         }
 
     def verify(self, text: str) -> Token:

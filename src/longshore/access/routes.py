@@ -1,6 +1,9 @@
 """The token endpoint, when there is one."""
 
+from typing import Any
+
 from longshore.access.basic import HtpasswdController
+from longshore.access.grant import read_grant
 from longshore.access.issuer import PATH, TokenIssuer
 from longshore.access.model import AccessController
 from longshore.http.request import Request
@@ -15,8 +18,15 @@ def routes(controller: AccessController) -> list[Route]:
     issuer: TokenIssuer = controller.issuer
 
     async def token(request: Request) -> Response:
-        reply = await controller.token(issuer, request)
-        return JSONResponse(reply, headers={"Cache-Control": "no-store"})
+        return _reply(await controller.token(issuer, request))
 
-    # GET only: for POST (OAuth 2) clients fall back to GET when they are told 405.
-    return [Route("token", PATH, {"GET": token}, "Docker token authentication")]
+    async def grant(request: Request) -> Response:
+        return _reply(await controller.grant(issuer, request, await read_grant(request)))
+
+    handlers = {"GET": token, "POST": grant}
+    # A read-only registry gives out tokens: they are how to pull.
+    return [Route("token", PATH, handlers, "Docker token authentication", writes=frozenset())]
+
+
+def _reply(content: dict[str, Any]) -> Response:
+    return JSONResponse(content, headers={"Cache-Control": "no-store"})

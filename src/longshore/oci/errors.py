@@ -14,6 +14,7 @@
     ├── RangeInvalid        416    PaginationNumberInvalid 400
     ├── PreconditionFailed  412
     ├── Unsupported         405
+    │   └── TokenRequestInvalid 400
     ├── NotFound            404    a path that is no endpoint
     ├── TooManyRequests     429
     ├── Unavailable         503    try again later
@@ -43,7 +44,7 @@ SPECIFIED: Mapping[str, tuple[int, ...]] = {
     "TAG_INVALID": (400,),
     "UNAUTHORIZED": (401,),
     "DENIED": (403,),
-    "UNSUPPORTED": (405,),
+    "UNSUPPORTED": (405, 400),
     "TOOMANYREQUESTS": (429,),
     "RANGE_INVALID": (416,),
     "PAGINATION_NUMBER_INVALID": (400,),
@@ -149,6 +150,10 @@ class PreconditionFailed(RegistryError):
 
 class Unsupported(RegistryError):
     code, status = "UNSUPPORTED", 405
+
+
+class TokenRequestInvalid(Unsupported):
+    code, status = "UNSUPPORTED", 400
 
 
 class NotFound(RegistryError):
