@@ -106,6 +106,7 @@ async def serving(
     *,
     clock: Clock | None = None,
     address: str = "192.0.2.1",
+    read_only: bool = False,
     **options: Any,
 ) -> AsyncIterator[Registry]:
     """A registry with these sections of config.yml."""
@@ -116,7 +117,9 @@ async def serving(
         **{"secret": SECRET, "monotonic": clock, "clock": clock, **options},
     )
     exchanges: list[Exchange] = []
-    application = Application(_routes(controller), nullcontext(), observers=[exchanges.append])
+    application = Application(
+        _routes(controller), nullcontext(), observers=[exchanges.append], read_only=read_only
+    )
     await controller.start()
     try:
         async with httpx.AsyncClient(

@@ -140,6 +140,11 @@ async def test_a_form_gets_the_same_token_as_a_login_in_the_header(htpasswd: Pat
             assert reply.status_code == status
 
 
+async def test_a_form_gets_a_token_of_a_registry_that_is_read_only(htpasswd: Path) -> None:
+    async with serving({"htpasswd": {"path": htpasswd}}, PULL, read_only=True) as registry:
+        assert (await registry.client.post("/v2/token", data=FORM)).status_code == 200
+
+
 async def test_a_user_and_password_of_any_characters_travel_in_a_form(htpasswd: Path) -> None:
     edit(htpasswd, new=f"zoë+1:{hash_password('pä:ss&=+%'.encode(), 4)}\n".encode())
     async with serving({"htpasswd": {"path": htpasswd}}, PULL) as registry:
