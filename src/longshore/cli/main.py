@@ -31,6 +31,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "longshore.cli.garbage_collect:command",
         "Give back the bytes that nothing refers to.",
     ),
+    "backup": ("longshore.cli.backup:command", "Write all metadata to one file."),
+    "restore": ("longshore.cli.restore:command", "Make a backup the registry's metadata."),
     "login": ("longshore.cli.login:command", "Log in to a registry and remember it."),
     "logout": ("longshore.cli.logout:command", "Forget the login of a registry."),
     "push": ("longshore.cli.push:command", "Send a local image to a registry."),
