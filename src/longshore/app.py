@@ -35,6 +35,10 @@ from longshore.http.locations import Locations
 from longshore.http.routing import Route
 from longshore.http.server import Service
 from longshore.http.settings import HTTPSettings, ServerSettings
+from longshore.jobs.model import Task
+from longshore.jobs.schedule import Schedule
+from longshore.jobs.settings import JobsSettings
+from longshore.jobs.worker import Worker, WorkerOptions
 from longshore.oci.descriptor import Platform
 from longshore.registry import store
 from longshore.registry.expiry import UploadExpiry
@@ -268,23 +272,37 @@ async def _running(
         stack.push_async_callback(driver.close)
         await access.start()
         stack.push_async_callback(access.stop)
-        _expire_uploads(stack, installation, database, driver)
+        if installation.configuration[JobsSettings].enabled and not installation.read_only:
+            worker = _worker(installation.configuration, database, driver)
+            await stack.enter_async_context(worker)
         await stack.enter_async_context(telemetry.running())
         yield
 
 
-def _expire_uploads(
-    stack: AsyncExitStack, installation: Installation, database: Database, driver: StorageDriver
-) -> None:
-    purging = installation.configuration[StorageSettings].maintenance.uploadpurging
-    if not purging.enabled or installation.read_only:
-        return
-    expiry = UploadExpiry(database, driver, purging.age, purging.interval, dry_run=purging.dryrun)
-    task = asyncio.create_task(expiry.run())
+def _worker(
+    configuration: Configuration, database: Database, driver: StorageDriver
+) -> AbstractAsyncContextManager[None]:
+    """What works on jobs in this process."""
+    settings = configuration[JobsSettings]
+    tasks, schedules = _tasks(configuration, database, driver)
+    options = WorkerOptions(
+        lease=settings.lease,
+        poll=settings.poll,
+        retention=settings.retention,
+        dead_retention=settings.deadretention,
+    )
+    return Worker(database, tasks, schedules, options).running()
 
-    async def end() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
-    stack.push_async_callback(end)
+def _tasks(
+    configuration: Configuration, database: Database, driver: StorageDriver
+) -> tuple[list[Task], list[Schedule]]:
+    """Every kind of job there is, and which of them come back."""
+    tasks: list[Task] = []
+    schedules: list[Schedule] = []
+    purging = configuration[StorageSettings].maintenance.uploadpurging
+    if purging.enabled:
+        expiry = UploadExpiry(database, driver, purging.age, dry_run=purging.dryrun)
+        tasks.append(expiry)
+        schedules.append(Schedule(expiry.kind, purging.interval))
+    return tasks, schedules

@@ -9,6 +9,7 @@ from longshore.config.load import Configuration, load
 from longshore.config.section import Section
 from longshore.db.settings import DatabaseSettings
 from longshore.http.settings import HTTPSettings, ServerSettings
+from longshore.jobs.settings import JobsSettings
 from longshore.registry.settings import (
     CatalogSettings,
     ManifestSettings,
@@ -31,6 +32,7 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     AccessSettings,
     DatabaseSettings,
     ServerSettings,
+    JobsSettings,
     ManifestSettings,
     RedirectRulesSettings,
 )

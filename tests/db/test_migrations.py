@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from longshore import migrations
 from longshore.db.database import Database
 from longshore.db.schema import metadata
+from longshore.jobs import tables as jobs_tables
 from longshore.registry import tables
 
 
@@ -37,6 +38,7 @@ def test_the_schema_is_what_the_tables_say(database):
     migrations.upgrade(database)
 
     assert tables.repositories.metadata is metadata
+    assert jobs_tables.jobs.metadata is metadata
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 

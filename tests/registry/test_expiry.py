@@ -1,14 +1,21 @@
 """Uploads that nobody continues end, and their bytes are freed."""
 
+from functools import partial
+
+import anyio
 import pytest
 
+from longshore.jobs import store as jobs
+from longshore.jobs.model import Status
+from longshore.jobs.schedule import Schedule
+from longshore.jobs.worker import Worker, WorkerOptions
 from longshore.registry.expiry import UploadExpiry
 
 pytestmark = pytest.mark.anyio
 
 
 def expiry(registry, age, **options):
-    return UploadExpiry(registry.database, registry.driver, age, 1000, **options)
+    return UploadExpiry(registry.database, registry.driver, age, **options)
 
 
 async def staged(registry):
@@ -49,3 +56,29 @@ async def test_bytes_that_no_upload_knows_are_removed(registry):
     assert len(await staged(registry)) == 1
     assert await expiry(registry, age=-1).once() == 1
     assert await staged(registry) == []
+
+
+async def test_it_is_a_job_that_comes_back(registry):
+    location = await registry.begin("team/app")
+    await registry.client.patch(location, content=b"x" * 1000)
+    task = expiry(registry, age=-1)
+    schedule = Schedule(task.kind, every=0.5)
+    worker = Worker(registry.database, [task], [schedule], WorkerOptions(poll=0.05))
+
+    async with worker.running():
+        done = await two_done(registry)
+
+    assert (await registry.client.get(location)).status_code == 404
+    assert await staged(registry) == []
+    log = await registry.database.read(partial(jobs.read_log, job=done[-1].id))
+    assert [line.line for line in log] == ["1 uploads were removed"]
+
+
+async def two_done(registry):
+    listed = partial(jobs.list_jobs, status=Status.DONE, kind="upload-purge", limit=10)
+    with anyio.fail_after(20):
+        while True:
+            done = await registry.database.read(listed)
+            if len(done) >= 2:
+                return done
+            await anyio.sleep(0.05)

@@ -1,20 +1,18 @@
 """Uploads that nobody continues end, and their bytes are freed.
 
-Every worker runs this; whoever removes the row frees the bytes, so no lock is needed. Staged bytes
-that no row knows (a crash between the two) go as well, once they are as old.
+A scheduled job. Whoever removes the row frees the bytes, so two of them would not harm one another.
+Staged bytes that no row knows (a crash between the two) go as well, once they are as old.
 """
 
-import asyncio
 import logging
-import random
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from longshore.db.database import Database
-from longshore.oci.errors import RegistryError
+from longshore.jobs.model import JobContext
 from longshore.registry import store
-from longshore.storage.driver import StorageDriver, StorageError
+from longshore.storage.driver import StorageDriver
 from longshore.telemetry import clock
 
 logger = logging.getLogger(__name__)
@@ -24,7 +22,7 @@ _BATCH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class UploadExpiry:
-    """Uploads idle for ``age`` seconds are removed, looked for every ``interval`` seconds.
+    """The task that removes uploads idle for ``age`` seconds.
 
     Keys of distribution's ``storage.maintenance.uploadpurging``.
     """
@@ -32,18 +30,13 @@ class UploadExpiry:
     database: Database
     driver: StorageDriver
     age: float
-    interval: float
     dry_run: bool = False
+    kind: str = "upload-purge"
+    concurrency: int = 1
 
-    async def run(self) -> None:
-        """Until cancelled. A failing round is logged; the next one tries again."""
-        while True:
-            # Workers start together; they need not look together.
-            await asyncio.sleep(self.interval * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
-            try:
-                await self.once()
-            except (RegistryError, StorageError):
-                logger.exception("removing idle uploads failed; trying again later")
+    async def run(self, context: JobContext) -> None:
+        count = await self.once()
+        await context.log(f"{count} uploads {'would be' if self.dry_run else 'were'} removed")
 
     async def once(self) -> int:
         """One round; how many uploads were removed (or would be, in a dry run)."""
