@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "backup": ("longshore.cli.backup:command", "Write all metadata to one file."),
     "restore": ("longshore.cli.restore:command", "Make a backup the registry's metadata."),
+    "jobs": ("longshore.cli.jobs:app", "See and steer what runs in the background."),
     "login": ("longshore.cli.login:command", "Log in to a registry and remember it."),
     "logout": ("longshore.cli.logout:command", "Forget the login of a registry."),
     "push": ("longshore.cli.push:command", "Send a local image to a registry."),
