@@ -8,12 +8,12 @@ help: ## this list
 
 venv: $(VENV)/.installed ## the virtual environment with everything pinned in constraints.txt
 $(VENV)/.installed: $(VENV)/.serves
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev,postgres]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev,all]'
 	touch $@
 
 $(VENV)/.serves: pyproject.toml constraints.txt
 	test -x $(PY) || python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[postgres]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[all]'
 	touch $@
 
 serve: $(VENV)/.serves ## start the registry on port 5000

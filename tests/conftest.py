@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.services.processes",
     "tests.services.certificates",
     "tests.services.postgres",
+    "tests.services.ceph",
     "tests.services.images",
     "tests.services.registries",
     "tests.services.nginx",
@@ -40,4 +41,6 @@ def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[BlockBuster | 
         for name in ("sqlite3.Connection.execute", "sqlite3.Cursor.fetchone"):
             if name in guard.functions:  # reads shared memory, microseconds: see its docstring
                 guard.functions[name].can_block_in("longshore/db/database.py", {"generation"})
+        for function in guard.functions.values():  # before the first request: see its docstring
+            function.can_block_in("longshore/storage/s3.py", {"open"})
         yield guard

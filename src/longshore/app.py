@@ -24,6 +24,7 @@ from longshore import migrations
 from longshore.access.anonymous import AnonymousController
 from longshore.access.model import AccessController
 from longshore.access.settings import AccessSettings, AuthSettings
+from longshore.config.defaults import SYSTEM_DIRECTORY
 from longshore.config.load import Configuration
 from longshore.db import occupancy
 from longshore.db.database import Database
@@ -57,6 +58,7 @@ from longshore.storage import drivers
 from longshore.storage.driver import PathNotFound, StorageDriver
 from longshore.storage.guarded import ignore
 from longshore.storage.layout import ROOT
+from longshore.storage.parts import MINIMUM_PART
 from longshore.storage.settings import FilesystemSettings, RedirectRulesSettings, StorageSettings
 from longshore.telemetry.install import Telemetry
 from longshore.telemetry.settings import HealthSettings, LogSettings
@@ -88,13 +90,16 @@ class Installation:
 
 
 def database_url(configuration: Configuration) -> str:
-    """Where metadata lies: as configured, or beside the bytes in the storage's directory."""
+    """Where metadata lies: as configured, or beside the bytes in the storage's directory, or, when
+    they are in another place, in a directory of this machine."""
     url = configuration[DatabaseSettings].url
     if url is not None:
         return url.get_secret_value()
     parameters = configuration[StorageSettings].parameters
     if isinstance(parameters, FilesystemSettings):
         return f"sqlite:///{parameters.rootdirectory.absolute()}/longshore.db"
+    if configuration[StorageSettings].is_remote:
+        return f"sqlite:///{SYSTEM_DIRECTORY}/{parameters.place}.db"
     # Bytes in memory end with the process; so does what is known about them.
     return f"sqlite:///{tempfile.mkdtemp(prefix='longshore-')}/longshore.db"
 
@@ -234,6 +239,8 @@ def data_plane_options(configuration: Configuration) -> DataPlaneOptions:
     return DataPlaneOptions(
         deletes=bool(storage.delete.enabled),
         redirect=None if storage.redirect.disable else _redirect_rules(configuration),
+        # Smaller chunks work, too; each costs a request to the service, or two.
+        minimum_chunk=MINIMUM_PART if storage.is_remote else 0,
         catalog_limit=configuration[CatalogSettings].maxentries,
         tags_limit=configuration[TagsSettings].maxtags,
         validation=_validation(configuration),

@@ -190,10 +190,10 @@ class TestDistributionsRule:
         ]
 
     def test_08_a_driver_that_is_not_built_is_named_with_the_variable(self, config: Loader):
-        assert config.problems(REGISTRY_STORAGE_S3_BUCKET="images") == [
+        assert config.problems(REGISTRY_STORAGE_OSS_BUCKET="images") == [
             (
-                "storage.s3: the storage driver s3 is not built yet; there are: filesystem, inmemory "
-                "(REGISTRY_STORAGE_S3_BUCKET)"
+                "storage.oss: the storage driver oss is not built yet; there are: filesystem, inmemory, s3 "
+                "(REGISTRY_STORAGE_OSS_BUCKET)"
             )
         ]
 

@@ -69,8 +69,8 @@ class TestProblems:
             ("zzz: 1", "zzz: unknown key (config.yml:3)"),
             (
                 "rootdirectory: /x",
-                ("rootdirectory: unknown key; did you mean storage.filesystem.rootdirectory? "
-                "(config.yml:3)"),
+                ("rootdirectory: unknown key; did you mean storage.filesystem.rootdirectory or "
+                "storage.s3.rootdirectory? (config.yml:3)"),
             ),
             ("longshore: {databse: {}}", "longshore.databse: unknown key; did you mean database? (config.yml:3)"),
             ("redis: {adrs: []}", "redis.adrs: unknown key; did you mean addrs? (config.yml:3)"),
@@ -112,13 +112,13 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("storage", "problem"),
         [
-            ("{}", "storage: no driver is named; write one of: filesystem, inmemory (config.yml:2)"),
-            ("", "storage: no driver is named; write one of: filesystem, inmemory (config.yml:2)"),
-            ("{delete: {enabled: true}}", "storage: no driver is named; write one of: filesystem, inmemory (config.yml:2)"),
-            ("s4", "storage.s4: unknown key; there are: filesystem, inmemory (config.yml:2)"),
+            ("{}", "storage: no driver is named; write one of: filesystem, inmemory, s3 (config.yml:2)"),
+            ("", "storage: no driver is named; write one of: filesystem, inmemory, s3 (config.yml:2)"),
+            ("{delete: {enabled: true}}", "storage: no driver is named; write one of: filesystem, inmemory, s3 (config.yml:2)"),
+            ("s4", "storage.s4: unknown key; there are: filesystem, inmemory, s3 (config.yml:2)"),
             ("{fielsystem: {}}", "storage.fielsystem: unknown key; did you mean filesystem? (config.yml:2)"),
             ("{filesystem: {}, inmemory: {}}", "storage: only one may be chosen; found filesystem (config.yml:2) and inmemory (config.yml:2)"),
-            ("{gcs: {bucket: b}}", "storage.gcs: the storage driver gcs is not built yet; there are: filesystem, inmemory (config.yml:2)"),
+            ("{gcs: {bucket: b}}", "storage.gcs: the storage driver gcs is not built yet; there are: filesystem, inmemory, s3 (config.yml:2)"),
             ("{filesystem: {maxthreads: 0}}", "storage.filesystem.maxthreads: 0 must be at least 1 (config.yml:2)"),
         ],
     )  # fmt: skip
@@ -127,7 +127,7 @@ class TestProblems:
 
     def test_a_file_without_storage_is_refused(self, config: Loader):
         assert config.problems("version: 0.1\n") == [
-            "storage: no driver is named; write one of: filesystem, inmemory"
+            "storage: no driver is named; write one of: filesystem, inmemory, s3"
         ]
 
     def test_a_secret_is_never_shown(self, config: Loader):

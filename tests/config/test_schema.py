@@ -46,8 +46,9 @@ def test_what_the_loader_takes_is_valid(valid: Any, text: str):
     "text",
     [
         "version: 0.2",
-        "storage: s3",
-        "storage: {s3: {bucket: b}}",
+        "storage: oss",
+        "storage: {oss: {bucket: b}}",
+        "storage: {s3: {region: r}}",
         "auth: {htpasswd: {realm: r}}",
         "http: {adr: x}",
         "http: {draintimeout: soon}",

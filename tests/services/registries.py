@@ -90,11 +90,14 @@ def htpasswd_line(login: Login) -> str:
 
 
 def merge(config: Config, more: Mapping[str, Any]) -> Config:
-    """`config` with `more` laid over it, section by section."""
+    """`config` with `more` laid over it, section by section; None takes a key away."""
     result = dict(config)
     for key, value in more.items():
         below = result.get(key)
-        result[key] = merge(below, value) if isinstance(below, dict) else value
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(below, value) if isinstance(below, dict) else value
     return result
 
 

@@ -8,6 +8,7 @@ import longshore
 from longshore.access.settings import AccessSettings, AuthSettings
 from longshore.app import Installation
 from longshore.config.load import Configuration
+from longshore.db.settings import DatabaseSettings
 from longshore.http.server import ServerFailed, ServerOptions
 from longshore.http.server.engines import choose
 from longshore.http.server.sockets import parse_address
@@ -84,7 +85,7 @@ def _storage(settings: StorageSettings) -> str:
     parameters = settings.parameters
     if isinstance(parameters, FilesystemSettings):
         return f"filesystem {parameters.rootdirectory}"
-    return settings.driver
+    return str(parameters.place) if settings.is_remote else settings.driver
 
 
 def _database(url: str) -> str:
@@ -137,6 +138,11 @@ def _warnings(configuration: Configuration, options: ServerOptions) -> list[str]
         found.append("auth.silly believes every login; use it for development only")
     if configuration[StorageSettings].driver == "inmemory":
         found.append("everything is in memory and is gone when the server stops")
+    if configuration[StorageSettings].is_remote and configuration[DatabaseSettings].url is None:
+        found.append(
+            "only this machine has the metadata of what lies in the storage: keep its directory, or "
+            "name a database in longshore.database.url (PostgreSQL when several machines serve)"
+        )
     exposed = not (options.unix or options.tls or _loopback(options.address))
     if configuration[AuthSettings].htpasswd is not None and exposed:
         found.append("passwords travel unencrypted unless a proxy in front speaks TLS")

@@ -58,11 +58,11 @@ class Row:
     to: str = ""
 
 
-def _driver(name: str, keys: str) -> Row:
+def _driver(name: str, keys: str, reason: str = "") -> Row:
     return Row(
         f"storage.{name}",
         Status.REFUSED,
-        f"the storage driver {name} is not built yet",
+        reason or f"the storage driver {name} is not built yet",
         keys,
         _always,
         chooses=True,
@@ -92,8 +92,12 @@ ROWS: Final[tuple[Row, ...]] = (
         "[].options=MailOptions.to[]",
         matters=_has_active,
     ),
-    _driver("s3", _S3),
-    _driver("s3aws", _S3),
+    Row(
+        "storage.s3.loglevel",
+        Status.WARNED,
+        "the SDK's own log is not kept; log.level: debug shows requests to the storage",
+    ),
+    _driver("s3aws", _S3, "is the driver s3 under its old name; write storage.s3"),
     _driver(
         "azure",
         "accountname accountkey container rootdirectory realm max_retries retry_delay "

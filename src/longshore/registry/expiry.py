@@ -12,7 +12,7 @@ from typing import Final
 from longshore.db.database import Database
 from longshore.jobs.model import JobContext
 from longshore.registry import store
-from longshore.storage.driver import StorageDriver
+from longshore.storage.driver import AbandonedUploads, StorageDriver
 from longshore.telemetry import clock
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ class UploadExpiry:
                 removed += await self._remove(upload_id, before)
             if len(idle) < _BATCH:
                 break
+        if isinstance(self.driver, AbandonedUploads):
+            removed += await self.driver.remove_abandoned(before)
         return removed + await self._discard_unknown(before)
 
     async def _remove(self, upload_id: str, before: float) -> int:

@@ -26,10 +26,11 @@ from longshore.storage.driver import StorageDriver
 class DataPlaneOptions:
     """What the configuration decides about the data plane. ``redirect`` says
     who is sent to the storage, None to send every blob ourselves; the limits are entries in one
-    reply."""
+    reply; ``minimum_chunk`` is how many bytes of a chunk clients are advised to send at least."""
 
     deletes: bool = True
     redirect: RedirectRules | None = None
+    minimum_chunk: int = 0
     catalog_limit: int = 1000
     tags_limit: int = 1000
     validation: ManifestValidation = field(default_factory=ManifestValidation)
@@ -61,5 +62,5 @@ def install(
         ),
         ManifestRoutes(access, manifests, database, options.locations, options.deletes),
         BlobRoutes(access, blobs, driver, options.deletes, options.redirect),
-        UploadRoutes(access, blobs, uploads, options.locations),
+        UploadRoutes(access, blobs, uploads, options.locations, options.minimum_chunk),
     )

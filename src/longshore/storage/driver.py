@@ -1,7 +1,8 @@
 """The boundary to whatever holds the bytes: about ten verbs over slash-separated paths.
 
 Anything richer (blobs, links, uploads) is built above it. Optional abilities are separate small
-protocols that a caller asks for with ``isinstance``: :class:`LocalFiles`, :class:`Redirects`.
+protocols that a caller asks for with ``isinstance``: :class:`LocalFiles`, :class:`Redirects`,
+:class:`AbandonedUploads`.
 
 Every implementation runs the suite in :mod:`longshore.testing.storage_contract`.
 
@@ -173,6 +174,15 @@ class LocalFiles(Protocol):
 
     def local_path(self, path: str) -> Path:
         """Where the object lies; it may not exist."""
+
+
+@runtime_checkable
+class AbandonedUploads(Protocol):
+    """A driver whose medium keeps what a killed process was sending, out of sight."""
+
+    async def remove_abandoned(self, before: float) -> int:
+        """Free what was begun before that time (POSIX seconds) and never ended; how many. It may
+        have to look through the whole medium: for background work only."""
 
 
 @runtime_checkable

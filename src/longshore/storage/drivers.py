@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 FACTORIES: Final = {
     "filesystem": "longshore.storage.filesystem:from_settings",
     "inmemory": "longshore.storage.inmemory:from_settings",
+    "s3": "longshore.storage.s3:from_settings",
 }
+#: Drivers whose libraries a plain installation does not have: the extra of the same name has them.
+EXTRAS: Final = frozenset({"s3"})
 
 
 class DriverUnknown(LookupError):
@@ -28,12 +31,27 @@ class DriverUnknown(LookupError):
         super().__init__(f"there is no storage driver {name!r}: {hint}")
 
 
+class LibraryMissing(ImportError):
+    """The driver is there, but a library that it needs is not installed."""
+
+    def __init__(self, name: str, library: str) -> None:
+        super().__init__(
+            f"storage.{name} needs the library {library!r}: install it with "
+            f"pip install 'longshore[{name}]'"
+        )
+
+
 def factory(name: str) -> "Callable[[Any], StorageDriver]":
-    """What makes the driver of this name from its settings. Raises DriverUnknown."""
+    """What makes the driver of this name from its settings. Raises DriverUnknown, LibraryMissing."""
     if name not in FACTORIES:
         raise DriverUnknown(name)
     module, _, function = FACTORIES[name].partition(":")
-    found: Callable[[Any], StorageDriver] = getattr(import_module(module), function)
+    try:
+        found: Callable[[Any], StorageDriver] = getattr(import_module(module), function)
+    except ModuleNotFoundError as error:
+        if name not in EXTRAS or (error.name or "").startswith("longshore"):
+            raise
+        raise LibraryMissing(name, error.name or "") from error
     return found
 
 

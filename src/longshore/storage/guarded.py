@@ -11,6 +11,7 @@ from typing import Final, Self, TypeVar, cast
 
 from longshore.storage.driver import (
     PATH_GRAMMAR,
+    AbandonedUploads,
     Entry,
     LocalFiles,
     PathInvalid,
@@ -54,6 +55,8 @@ def guard(
         abilities.append(_GuardedLocalFiles)
     if isinstance(driver, Redirects):
         abilities.append(_GuardedRedirects)
+    if isinstance(driver, AbandonedUploads):
+        abilities.append(_GuardedAbandonedUploads)
     kind = type("GuardedDriver", (*abilities, GuardedDriver), {})
     guarded: GuardedDriver = kind(driver, observe, limit, long_limit)
     return guarded
@@ -276,3 +279,10 @@ class _GuardedRedirects(GuardedDriver):
         self._check(path)
         with self._call("RedirectURL", path, self._limit):
             return await cast("Redirects", self.driver).presigned_url(path, method, lifetime)
+
+
+class _GuardedAbandonedUploads(GuardedDriver):
+    async def remove_abandoned(self, before: float) -> int:
+        """See AbandonedUploads."""
+        with self._call("Delete", "", self._long_limit):
+            return await cast("AbandonedUploads", self.driver).remove_abandoned(before)

@@ -79,6 +79,10 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> AsyncGenerator[StoredObject, None]:
         """Every object whose key starts with the characters ``prefix``, page by page."""
 
+    async def presigned_url(self, key: str, method: str, lifetime: float) -> str | None:
+        """A URL with which anybody may GET or HEAD the object for ``lifetime`` seconds; None when
+        the credentials cannot sign one."""
+
     async def remove_abandoned(self, prefix: str, before: float) -> int:
         """Give up uploads below ``prefix`` that were begun before that time (POSIX seconds) and
         never ended, because a process was killed; how many. For background work only."""

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from longshore.config.networks import Network
 from longshore.config.quantities import Seconds
 from longshore.config.section import Section, Table, setting
+from longshore.storage.s3_settings import S3Settings
 
 
 class FilesystemSettings(Table):
@@ -56,7 +57,7 @@ class MaintenanceSettings(Table):
 
 #: The drivers there are: the key that chooses one. A new driver is a name here, a field of
 #: StorageSettings, and one row less in `longshore.config.compat`.
-DRIVERS: Final = ("filesystem", "inmemory")
+DRIVERS: Final = ("filesystem", "inmemory", "s3")
 
 
 class StorageSettings(Section):
@@ -65,6 +66,7 @@ class StorageSettings(Section):
 
     filesystem: FilesystemSettings | None = setting(None, "Driver: a directory.")
     inmemory: InMemorySettings | None = setting(None, "Driver: memory, for tests.")
+    s3: S3Settings | None = setting(None, "Driver: a bucket of Amazon S3, Ceph, MinIO, ...")
     delete: DeleteSettings = setting(DeleteSettings(), "Deleting tags, manifests and blobs.")
     redirect: RedirectSettings = setting(RedirectSettings(), "Sending clients to the storage.")
     maintenance: MaintenanceSettings = setting(MaintenanceSettings(), "Upkeep.")
@@ -82,8 +84,13 @@ class StorageSettings(Section):
 
     @property
     def parameters(self) -> Any:
-        """The driver's own settings: FilesystemSettings, InMemorySettings."""
+        """The driver's own settings: FilesystemSettings, InMemorySettings, S3Settings."""
         return getattr(self, self.driver)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a service holds the bytes: ``parameters.place`` then names it."""
+        return self.driver not in ("filesystem", "inmemory")
 
 
 class RedirectRulesSettings(Section):
