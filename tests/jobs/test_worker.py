@@ -107,6 +107,20 @@ async def test_a_running_job_is_cancelled_at_its_next_heartbeat(jobs):
     assert ended == [job]
 
 
+async def test_a_job_that_fails_after_it_was_cancelled_is_not_repeated(jobs):
+    async def work(context):
+        await jobs.database.write(partial(store.cancel_job, job=context.job.id))
+        raise ValueError("before the next heartbeat")
+
+    job = await jobs.add(key="a")
+    async with jobs.worker(FunctionTask(work), lease=60.0):
+        found = await jobs.until(job, Status.CANCELLED, Status.DEAD)
+
+    assert (found.status, found.attempt) == (Status.CANCELLED, 1)
+    assert found.finished_at is not None
+    assert await jobs.add(key="a") != job
+
+
 async def test_no_more_jobs_of_a_kind_run_than_may_on_all_workers_together(jobs):
     running, most = set(), []
 

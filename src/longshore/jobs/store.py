@@ -6,10 +6,25 @@ nodes' clocks need not agree.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, or_, select, text, update
+from sqlalchemy import (
+    Connection,
+    Insert,
+    Row,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 
 from longshore.jobs.model import (
     LINE_LENGTH,
@@ -59,9 +74,7 @@ def insert_job(
         "token": 0,
         "created_at": now,
     }
-    # Importing a dialect takes a good part of a start: only the one in use.
-    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-    statement = dialect.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
+    statement = _insert_if_absent(connection.dialect.name)
     while True:
         added: int | None = connection.scalar(statement, values)
         if added is not None:
@@ -70,6 +83,14 @@ def insert_job(
         if found is not None:
             return found.id
         # The one in the way has ended between the two statements.
+
+
+@cache
+def _insert_if_absent(dialect: str) -> Insert:
+    # Importing a dialect takes a good part of a start: only the one in use.
+    insertion = import_module(f"sqlalchemy.dialects.{dialect}").insert(jobs)
+    statement: Insert = insertion.on_conflict_do_nothing().returning(jobs.c.id)
+    return statement
 
 
 def live_job(connection: Connection, kind: str, key: str | None) -> Job | None:
@@ -154,10 +175,7 @@ def retry_job(connection: Connection, job: int) -> bool:
         raise JobConflict(
             f"job {job} is {found.status}: only a dead or cancelled job can be retried"
         )
-    other = live_job(connection, found.kind, found.key) if found.key is not None else None
-    if other is not None:
-        raise JobConflict(f"job {other.id} does the same as job {job} and is {other.status}")
-    connection.execute(
+    change = (
         update(jobs)
         .where(jobs.c.id == job, jobs.c.status == found.status)
         .values(
@@ -169,6 +187,14 @@ def retry_job(connection: Connection, job: int) -> bool:
             error=None,
         )
     )
+    try:
+        with connection.begin_nested():
+            connection.execute(change)
+    except IntegrityError as error:
+        raise JobConflict(
+            f"another job does the same as job {job} ({found.kind}, key {found.key}) and is queued "
+            "or running"
+        ) from error
     return True
 
 
@@ -335,14 +361,18 @@ def end(
 def requeue(
     connection: Connection, job: int, token: int, delay: float, attempt: int, error: str | None
 ) -> bool:
-    """The job runs again in ``delay`` seconds, ``attempt`` of its attempts being used up."""
+    """The job runs again in ``delay`` seconds, ``attempt`` of its attempts being used up; unless
+    somebody has cancelled it and the holder had not heard of it yet."""
+    now = database_time(connection)
+    cancelled = jobs.c.cancel_at.is_not(None)
     return _change(
         connection,
         job,
         token,
-        status=Status.QUEUED,
+        status=case((cancelled, Status.CANCELLED), else_=Status.QUEUED),
+        finished_at=case((cancelled, now), else_=None),
         attempt=attempt,
-        run_at=database_time(connection) + delay,
+        run_at=now + delay,
         error=error,
         holder=None,
         lease_until=None,
