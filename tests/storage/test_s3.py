@@ -12,6 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from longshore.storage import s3
 from longshore.storage.driver import (
     AbandonedUploads,
     Redirects,
@@ -139,6 +140,24 @@ async def test_many_objects_are_listed_page_by_page_and_removed(driver: StorageD
     assert found == [f"/contract/many/{n:05}" for n in range(2_500)]
     await driver.delete_tree("/contract/many")
     assert [entry async for entry in driver.list("/contract/many")] == []
+
+
+async def test_more_uploads_than_there_is_memory_for_take_turns(
+    ceph: Ceph, bucket: str, root: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(s3, "_MEMORY", 20 * MIB)  # four parts
+    driver = ObjectDriver(S3Store(settings(ceph)), root)
+    await driver.open()
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(
+            *(stage(driver, f"turn-{number}", bytes(11 * MIB)) for number in range(10))
+        )
+
+    assert len([upload async for upload, _ in driver.list_staged()]) == 10
+    for number in range(10):
+        await driver.discard(f"turn-{number}")
+    await driver.close()
 
 
 async def test_requests_to_the_service_are_few(ceph: Ceph, bucket: str, root: str):

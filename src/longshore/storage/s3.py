@@ -1,6 +1,6 @@
 """Amazon S3 and what speaks its protocol (Ceph, MinIO, ...), through aiobotocore.
 
-Uploads are multipart from the second part on; within one call they begin, and end or are aborted.
+What fills a part is uploaded in parts; such an upload begins and ends, or is aborted, within one call.
 """
 
 import asyncio
@@ -178,25 +178,18 @@ class S3Store:
             first = await anext(parts, None)
             if first is None:
                 return 0
-            try:
-                second = await anext(parts, None)
-            except BaseException:
-                first.release()
-                raise
-            if second is None:
+            if len(first.content) < self._memory.size:  # then it is the only one
                 try:
                     await self.put(key, first.content)
                     return len(first.content)
                 finally:
                     first.release()
-            return await self._upload_parts(key, first, second, parts)
+            # Whoever waits for memory has none that others wait for: a whole part is sent at once.
+            return await self._upload_parts(key, first, parts)
 
-    async def _upload_parts(
-        self, key: str, first: Part, second: Part, rest: AsyncGenerator[Part, None]
-    ) -> int:
+    async def _upload_parts(self, key: str, first: Part, rest: AsyncGenerator[Part, None]) -> int:
         """Multipart, a few parts at a time. Releases every part, and aborts when it fails."""
         size, number = 0, 0
-        waiting = [second]
         part: Part | None = first
         try:
             async with _Multipart(self, key) as multipart:
@@ -205,12 +198,11 @@ class S3Store:
                     size += len(part.content)
                     sending, part = part, None
                     await multipart.send(number, sending)
-                    part = waiting.pop() if waiting else await anext(rest, None)
+                    part = await anext(rest, None)
                 await multipart.complete(size)
         finally:
-            for left in [part, *waiting]:
-                if left is not None:
-                    left.release()
+            if part is not None:
+                part.release()
         return size
 
     async def join(self, sources: Sequence[Source], destination: str) -> None:
