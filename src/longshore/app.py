@@ -8,7 +8,7 @@ import asyncio
 import re
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -27,7 +27,7 @@ from longshore.access.settings import AccessSettings, AuthSettings
 from longshore.config.defaults import SYSTEM_DIRECTORY
 from longshore.config.load import Configuration
 from longshore.db import occupancy
-from longshore.db.database import Database
+from longshore.db.database import Connection, Database
 from longshore.db.settings import DatabaseSettings
 from longshore.http.application import Application
 from longshore.http.forwarded import TrustedProxies
@@ -36,6 +36,7 @@ from longshore.http.locations import Locations
 from longshore.http.routing import Route
 from longshore.http.server import Service
 from longshore.http.settings import HTTPSettings, ServerSettings
+from longshore.jobs import store as job_store
 from longshore.jobs.model import Task
 from longshore.jobs.schedule import Schedule
 from longshore.jobs.settings import JobsSettings
@@ -70,6 +71,12 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 #: Asked in this order at every manifest push.
 GATES: Final[tuple[PushGate, ...]] = ()
+#: What the database is asked now and then for gauges.
+SAMPLES: Final[Mapping[str, Callable[[Connection], int]]] = {
+    "longshore_uploads_open": store.count_uploads,
+    "longshore_jobs_waiting": job_store.count_waiting,
+    "longshore_jobs_dead": job_store.count_dead,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +160,8 @@ def service(installation: Installation, slot: int) -> Service:
     application = _application(installation, routes, lifespan, telemetry)
     if telemetry.metrics:
         telemetry.metrics.in_flight = application.in_flight
-        telemetry.metrics.sample_uploads(partial(database.read, store.count_uploads))
+        for name, count in SAMPLES.items():
+            telemetry.metrics.sample(name, partial(database.read, count))
     telemetry.health.require("database", database.ping)
     return Service(application, _debug(http, telemetry), telemetry.drain, telemetry.close)
 

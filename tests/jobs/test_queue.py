@@ -37,6 +37,14 @@ async def test_a_key_is_given_to_one_waiting_job_only(jobs):
     assert (await jobs.find(first)).payload == {"n": 1}
 
 
+async def test_what_is_due_and_not_begun_is_counted(jobs):
+    await jobs.add()
+    await jobs.add(run_at=4e9)
+
+    assert await jobs.database.read(store.count_waiting) == 1
+    assert await jobs.database.read(store.count_dead) == 0
+
+
 async def test_many_who_add_the_same_at_once_add_it_once(jobs):
     ids = []
 

@@ -70,6 +70,7 @@ async def test_a_job_that_always_fails_is_dead_and_runs_again_when_told(jobs):
     job = await jobs.add()
     async with jobs.worker(FunctionTask(work)):
         found = await jobs.until(job, Status.DEAD)
+        assert await jobs.database.read(store.count_dead) == 1
         assert attempts == [1, 2, 3]
         assert found.error == "ValueError: on purpose"
 

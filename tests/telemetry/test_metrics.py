@@ -84,7 +84,11 @@ async def test_storage_cache_and_uploads_are_counted():
     async def uploads() -> float:
         return 4
 
-    metrics.sample_uploads(uploads)
+    async def broken() -> float:
+        raise OSError("the database is away")
+
+    metrics.sample("longshore_jobs_dead", broken)
+    metrics.sample("longshore_uploads_open", uploads)
     await metrics._take_samples(1)
     found = numbers(await metrics.exposition())
 

@@ -138,6 +138,17 @@ def bring_forward(connection: Connection, kind: str, key: str, run_at: float) ->
     )
 
 
+def count_waiting(connection: Connection) -> int:
+    """How many could run now and were not begun."""
+    due = (jobs.c.status == Status.QUEUED, jobs.c.run_at <= database_time(connection))
+    return connection.scalar(select(func.count()).select_from(jobs).where(*due)) or 0
+
+
+def count_dead(connection: Connection) -> int:
+    dead = jobs.c.status == Status.DEAD
+    return connection.scalar(select(func.count()).select_from(jobs).where(dead)) or 0
+
+
 # ── what a person decides ─────────────────────────────────────────────────────────────────────
 
 

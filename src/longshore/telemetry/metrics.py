@@ -86,6 +86,10 @@ DEFINITIONS: Final = (
         "Refusals by error code: UNAUTHORIZED, DENIED, MANIFEST_UNKNOWN and so on.",
     ),
     Definition("longshore_uploads_open", "gauge", (), "Blob uploads begun and not yet finished."),
+    Definition(
+        "longshore_jobs_waiting", "gauge", (), "Jobs that could run now and that nobody has begun."
+    ),
+    Definition("longshore_jobs_dead", "gauge", (), "Jobs that failed for good and are still kept."),
     Definition("longshore_workers", "gauge", (), "Worker processes that are serving."),
     Definition(
         "longshore_resident_memory_bytes",
@@ -175,7 +179,10 @@ class Metrics:
         self._cache_lookups = self._counter("registry_storage_cache_requests_total")
         self._cache_hits = self._counter("registry_storage_cache_hits_total")
         self._refusals = self._counter("longshore_refused_requests_total")
-        self._uploads = self._gauge("longshore_uploads_open", mode="livemax")
+        self._sampled = {
+            name: self._gauge(name, mode="livemax")
+            for name in ("longshore_uploads_open", "longshore_jobs_waiting", "longshore_jobs_dead")
+        }
         self._memory = self._gauge("longshore_resident_memory_bytes")
         self._gauge("longshore_workers").set(1)
         self._gauge("longshore_build_info", mode="livemax").labels(longshore.__version__).set(1)
@@ -231,9 +238,9 @@ class Metrics:
         self._lookups += 1
         self._hits += hit
 
-    def sample_uploads(self, sample: Sample) -> None:
-        """Ask ``sample`` now and then how many uploads are open. One worker is enough."""
-        self._samples["uploads"] = sample
+    def sample(self, name: str, sample: Sample) -> None:
+        """Ask ``sample`` now and then what the gauge ``name`` should say. One worker is enough."""
+        self._samples[name] = sample
 
     # What becomes of it
 
@@ -280,12 +287,13 @@ class Metrics:
             self.flush()
 
     async def _take_samples(self, patience: float) -> None:
-        try:
-            async with asyncio.timeout(patience):
-                self._uploads.set(await self._samples["uploads"]())
-        except Exception:
-            # A number that cannot be had must never stop the others.
-            logger.warning("the number of open uploads is not to be had", exc_info=True)
+        for name, sample in self._samples.items():
+            try:
+                async with asyncio.timeout(patience):
+                    self._sampled[name].set(await sample())
+            except Exception:
+                # A number that cannot be had must never stop the others.
+                logger.warning("%s is not to be had", name, exc_info=True)
 
     async def exposition(self, directory: Path | None = None) -> bytes:
         """The text format: of all workers that share ``directory``, or of this process alone."""

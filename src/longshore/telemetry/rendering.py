@@ -81,7 +81,7 @@ def _quoted(text: str) -> str:
 _remembered = lru_cache(maxsize=4096)(_quoted)
 
 
-_second: tuple[int, str] = (0, "")
+_second: tuple[int, str] = (0, "1970-01-01T00:00:00")
 
 
 def _moment(seconds: float) -> str:
