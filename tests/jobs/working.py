@@ -15,7 +15,7 @@ from longshore.jobs.model import JobContext, RetryPolicy
 from longshore.jobs.worker import Worker, WorkerOptions
 
 OPTIONS = WorkerOptions(
-    lease=1.0, poll=0.05, upkeep=1.0, retry=RetryPolicy(attempts=50, first=0.05, longest=0.2)
+    lease=2.0, poll=0.05, upkeep=1.0, retry=RetryPolicy(attempts=50, first=0.05, longest=0.2)
 )
 
 
