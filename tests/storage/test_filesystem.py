@@ -26,7 +26,7 @@ from longshore.storage.driver import (
 from longshore.storage.filesystem import FilesystemDriver, storage_error
 from longshore.storage.staging import DIRECTORY, STALE_AFTER
 from longshore.telemetry import clock
-from longshore.testing.storage_contract import StorageDriverContract
+from longshore.testing.storage_contract import SharedDriverContract
 from longshore.testing.storage_fixtures import MIB, content, pieces, stage
 
 pytestmark = pytest.mark.anyio
@@ -56,9 +56,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-class TestFilesystemDriver(StorageDriverContract):
-    #: Take gigabytes to be thorough.
-    large = int(os.environ.get("LONGSHORE_TEST_LARGE_OBJECT", 64 * MIB))
+class TestFilesystemDriver(SharedDriverContract):
+    elsewhere_opener = "tests.storage.test_filesystem:opened"
+
+    @pytest.fixture
+    def elsewhere(self, root: Path) -> str:
+        return str(root)
 
     @pytest.fixture
     async def driver(self, driver: FilesystemDriver) -> StorageDriver:
@@ -423,3 +426,10 @@ async def test_a_full_medium_can_still_be_opened(
         await driver.open()
     assert "is full" in caplog.text
     await driver.close()
+
+
+async def opened(argument: str) -> StorageDriver:
+    """The driver in a process of its own."""
+    driver = FilesystemDriver(Path(argument))
+    await driver.open()
+    return driver

@@ -2,7 +2,7 @@
 
 Anything richer (blobs, links, uploads) is built above it. Optional abilities are separate small
 protocols that a caller asks for with ``isinstance``: :class:`LocalFiles`, :class:`Redirects`,
-:class:`AbandonedUploads`.
+:class:`ObjectKeys`, :class:`AbandonedUploads`, :class:`BatchDeletes`, :class:`Directories`.
 
 Every implementation runs the suite in :mod:`longshore.testing.storage_contract`.
 
@@ -14,7 +14,7 @@ Every implementation runs the suite in :mod:`longshore.testing.storage_contract`
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -177,6 +177,14 @@ class LocalFiles(Protocol):
 
 
 @runtime_checkable
+class BatchDeletes(Protocol):
+    """A driver that removes many objects with few requests."""
+
+    async def delete_all(self, paths: Sequence[str]) -> None:
+        """Remove the objects; missing ones are no error. When it raises, any of them may be left."""
+
+
+@runtime_checkable
 class AbandonedUploads(Protocol):
     """A driver whose medium keeps what a killed process was sending, out of sight."""
 
@@ -186,8 +194,25 @@ class AbandonedUploads(Protocol):
 
 
 @runtime_checkable
+class Directories(Protocol):
+    """A driver that can tell what lies directly below a prefix without listing all that lies deeper."""
+
+    def directories(self, prefix: str) -> AsyncGenerator[str, None]:
+        """The names of segments directly below ``prefix`` that may have objects below them, each
+        once, in no promised order."""
+
+
+@runtime_checkable
 class Redirects(Protocol):
     """A driver whose objects a client may fetch directly with a signed URL."""
 
     async def presigned_url(self, path: str, method: str, lifetime: float) -> str | None:
         """A URL valid for ``lifetime`` seconds, or None when this object cannot be redirected."""
+
+
+@runtime_checkable
+class ObjectKeys(Protocol):
+    """A driver whose objects others find in the same bucket, a CDN for example."""
+
+    def object_key(self, path: str) -> str:
+        """The object's key in the bucket, without a slash in front."""

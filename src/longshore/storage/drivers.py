@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from longshore.storage.driver import StorageDriver
-    from longshore.storage.settings import StorageSettings
+    from longshore.storage.settings import BackendSettings
 
 #: Key of the `storage` section -> "module:function", which makes the driver of that key's settings.
 FACTORIES: Final = {
     "filesystem": "longshore.storage.filesystem:from_settings",
     "inmemory": "longshore.storage.inmemory:from_settings",
     "s3": "longshore.storage.s3:from_settings",
+    "azure": "longshore.storage.azure:from_settings",
+    "swift": "longshore.storage.swift:from_settings",
+    "gcs": "longshore.storage.gcs:from_settings",
+    "oss": "longshore.storage.oss:from_settings",
 }
 #: Drivers whose libraries a plain installation does not have: the extra of the same name has them.
-EXTRAS: Final = frozenset({"s3"})
+EXTRAS: Final = frozenset({"s3", "azure", "swift", "gcs", "oss"})
 
 
 class DriverUnknown(LookupError):
@@ -55,6 +59,6 @@ def factory(name: str) -> "Callable[[Any], StorageDriver]":
     return found
 
 
-def create(settings: "StorageSettings", observe: Observer = ignore) -> GuardedDriver:
+def create(settings: "BackendSettings", observe: Observer = ignore) -> GuardedDriver:
     """The configured driver behind its guard, not opened yet; ``observe`` learns of each call."""
     return guard(factory(settings.driver)(settings.parameters), observe)

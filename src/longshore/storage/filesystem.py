@@ -38,7 +38,7 @@ from longshore.storage.durable import (
 )
 from longshore.storage.staging import PartWriter, Staging
 from longshore.storage.threads import ThreadPool
-from longshore.storage.walk import walk
+from longshore.storage.walk import directories, walk
 
 if TYPE_CHECKING:
     import asyncio
@@ -202,6 +202,14 @@ class FilesystemDriver:
             async for batch in batches:
                 for entry in batch:
                     yield entry
+
+    async def directories(self, prefix: str) -> AsyncGenerator[str, None]:
+        """The directories there; one may be empty."""
+        batches = self._iterate(prefix, _batched(directories(self._file(prefix))))
+        async with aclosing(batches):
+            async for batch in batches:
+                for name in batch:
+                    yield name
 
     async def list_staged(self) -> AsyncGenerator[tuple[str, float], None]:
         """The directories of uploads."""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from asyncio import CancelledError
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -12,8 +12,11 @@ from typing import Final, Self, TypeVar, cast
 from longshore.storage.driver import (
     PATH_GRAMMAR,
     AbandonedUploads,
+    BatchDeletes,
+    Directories,
     Entry,
     LocalFiles,
+    ObjectKeys,
     PathInvalid,
     Redirects,
     Staged,
@@ -55,8 +58,14 @@ def guard(
         abilities.append(_GuardedLocalFiles)
     if isinstance(driver, Redirects):
         abilities.append(_GuardedRedirects)
+    if isinstance(driver, ObjectKeys):
+        abilities.append(_GuardedObjectKeys)
     if isinstance(driver, AbandonedUploads):
         abilities.append(_GuardedAbandonedUploads)
+    if isinstance(driver, Directories):
+        abilities.append(_GuardedDirectories)
+    if isinstance(driver, BatchDeletes):
+        abilities.append(_GuardedBatchDeletes)
     kind = type("GuardedDriver", (*abilities, GuardedDriver), {})
     guarded: GuardedDriver = kind(driver, observe, limit, long_limit)
     return guarded
@@ -281,8 +290,32 @@ class _GuardedRedirects(GuardedDriver):
             return await cast("Redirects", self.driver).presigned_url(path, method, lifetime)
 
 
+class _GuardedObjectKeys(GuardedDriver):
+    def object_key(self, path: str) -> str:
+        """See ObjectKeys."""
+        self._check(path)
+        return cast("ObjectKeys", self.driver).object_key(path)
+
+
 class _GuardedAbandonedUploads(GuardedDriver):
     async def remove_abandoned(self, before: float) -> int:
         """See AbandonedUploads."""
         with self._call("Delete", "", self._long_limit):
             return await cast("AbandonedUploads", self.driver).remove_abandoned(before)
+
+
+class _GuardedBatchDeletes(GuardedDriver):
+    async def delete_all(self, paths: Sequence[str]) -> None:
+        """See BatchDeletes."""
+        for path in paths:
+            self._check(path)
+        with self._call("Delete", f"{len(paths)} objects", self._limit):
+            await cast("BatchDeletes", self.driver).delete_all(paths)
+
+
+class _GuardedDirectories(GuardedDriver):
+    def directories(self, prefix: str) -> AsyncGenerator[str, None]:
+        """See Directories."""
+        self._check(prefix)
+        names = cast("Directories", self.driver).directories(prefix)
+        return self._pieces("List", prefix, names)

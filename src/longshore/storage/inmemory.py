@@ -106,6 +106,13 @@ class InMemoryDriver:
                 content, modified = self._objects[path]
                 yield Entry(path, Stat(len(content), modified))
 
+    async def directories(self, prefix: str) -> AsyncGenerator[str, None]:
+        """Looks at every object."""
+        below = f"{prefix}/"
+        deeper = (path.removeprefix(below) for path in self._objects if path.startswith(below))
+        for name in {rest.partition("/")[0] for rest in deeper if "/" in rest}:
+            yield name
+
     async def list_staged(self) -> AsyncGenerator[tuple[str, float], None]:
         """The uploads that have parts."""
         for name, upload in [*self._uploads.items()]:

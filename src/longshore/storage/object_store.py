@@ -10,7 +10,7 @@ has a time-out and a bounded number of retries for each request that it makes.
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from longshore.storage.driver import Stat
 
@@ -86,3 +86,12 @@ class ObjectStore(Protocol):
     async def remove_abandoned(self, prefix: str, before: float) -> int:
         """Give up uploads below ``prefix`` that were begun before that time (POSIX seconds) and
         never ended, because a process was killed; how many. For background work only."""
+
+
+@runtime_checkable
+class CommonPrefixes(Protocol):
+    """A store that can list what keys begin with up to the next slash."""
+
+    def prefixes(self, prefix: str) -> AsyncGenerator[str, None]:
+        """``prefix`` (it ends with a slash) with what follows in some key up to the next slash,
+        that slash included; each once."""

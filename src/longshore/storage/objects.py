@@ -13,7 +13,7 @@ Publishing joins the parts inside the service.
 import re
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Final
 
@@ -25,10 +25,10 @@ from longshore.storage.driver import (
     Stat,
     StorageError,
 )
-from longshore.storage.object_store import ObjectStore, Source
+from longshore.storage.object_store import CommonPrefixes, ObjectStore, Source
 from longshore.storage.staging import DIRECTORY, PartName
 
-_UPLOAD: Final = re.compile(r"[A-Za-z0-9._:-]+")
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9._:-]+")
 #: Objects that one request removes at most, in services that can remove several.
 _BATCH: Final = 1000
 
@@ -130,13 +130,32 @@ class ObjectDriver:
                 if PATH_GRAMMAR.fullmatch(path):
                     yield Entry(path, stored.stat)
 
+    async def directories(self, prefix: str) -> AsyncGenerator[str, None]:
+        """One request for a thousand of them, where the service can group keys; otherwise a listing
+        of all that lies below."""
+        key = f"{self._key(prefix)}/"
+        if isinstance(self._store, CommonPrefixes):
+            async with aclosing(self._store.prefixes(key)) as grouped:
+                async for found in grouped:
+                    name = found.removeprefix(key).rstrip("/")
+                    if _SEGMENT.fullmatch(name):
+                        yield name
+            return
+        seen: set[str] = set()
+        async with aclosing(self._store.list(key)) as listed:
+            async for stored in listed:
+                name, deeper, _ = stored.key.removeprefix(key).partition("/")
+                if deeper and name not in seen and _SEGMENT.fullmatch(name):
+                    seen.add(name)
+                    yield name
+
     async def list_staged(self) -> AsyncGenerator[tuple[str, float], None]:
         """Uploads that have parts; services list keys in order, so those of one come together."""
         current, modified = "", 0.0
         async with aclosing(self._store.list(self._staging)) as found:
             async for stored in found:
                 upload = stored.key.removeprefix(self._staging).partition("/")[0]
-                if not _UPLOAD.fullmatch(upload):
+                if not _SEGMENT.fullmatch(upload):
                     continue
                 if upload != current and current:
                     yield current, modified
@@ -152,6 +171,11 @@ class ObjectDriver:
             await self._store.stat(key)
             await self._store.delete([key])
 
+    async def delete_all(self, paths: Sequence[str]) -> None:
+        """As few requests as the service allows."""
+        with _named(f"{len(paths)} objects"):
+            await self._store.delete([self._key(path) for path in paths])
+
     async def delete_tree(self, prefix: str) -> None:
         """List, and remove in batches."""
         await self._delete_all(f"{self._key(prefix)}/")
@@ -163,6 +187,10 @@ class ObjectDriver:
     async def remove_abandoned(self, before: float) -> int:
         """See :class:`longshore.storage.driver.AbandonedUploads`."""
         return await self._store.remove_abandoned(self._root, before)
+
+    def object_key(self, path: str) -> str:
+        """See :class:`longshore.storage.driver.ObjectKeys`."""
+        return self._key(path)
 
     def _key(self, path: str) -> str:
         return f"{self._root}{path[1:]}"

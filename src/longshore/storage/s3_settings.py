@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, model_validator
 from longshore.config.section import Table, required, setting
 
 _MIB: Final = 1 << 20
+#: How often one request is sent at most.
+ATTEMPTS: Final = 4
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _STORAGE_CLASSES: Final = [
     "NONE",
@@ -139,7 +141,7 @@ class S3Settings(Table):
             "response_checksum_validation": "when_required",
             "connect_timeout": 10,
             "read_timeout": 60,
-            "retries": {"mode": "standard", "total_max_attempts": 4},
+            "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
             "max_pool_connections": 128,
             "user_agent_extra": self.useragent or None,
             "s3": {

@@ -1,14 +1,23 @@
-"""Settings of the storage: one driver, and what may be done to its bytes."""
+"""Settings of the storage: where bytes lie, and what may be done to them."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from longshore.config.networks import Network
 from longshore.config.quantities import Seconds
-from longshore.config.section import Section, Table, setting
+from longshore.config.section import Section, Table, required, setting
+from longshore.config.wording import did_you_mean
+from longshore.oci.patterns import PatternInvalid, compile_pattern
+from longshore.storage.azure_settings import AzureSettings
+from longshore.storage.backends import DEFAULT_NAME
+from longshore.storage.gcs_settings import GCSSettings
+from longshore.storage.oss_settings import OSSSettings
 from longshore.storage.s3_settings import S3Settings
+from longshore.storage.swift_settings import SwiftSettings
 
 
 class FilesystemSettings(Table):
@@ -57,19 +66,24 @@ class MaintenanceSettings(Table):
 
 #: The drivers there are: the key that chooses one. A new driver is a name here, a field of
 #: StorageSettings, and one row less in `longshore.config.compat`.
-DRIVERS: Final = ("filesystem", "inmemory", "s3")
+DRIVERS: Final = ("filesystem", "inmemory", "s3", "azure", "swift", "gcs", "oss")
 
 
-class StorageSettings(Section):
-    key = "storage"
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+
+
+class BackendSettings(Table):
+    """A place that holds bytes: one driver with its keys."""
+
     one_of = DRIVERS
 
     filesystem: FilesystemSettings | None = setting(None, "Driver: a directory.")
     inmemory: InMemorySettings | None = setting(None, "Driver: memory, for tests.")
     s3: S3Settings | None = setting(None, "Driver: a bucket of Amazon S3, Ceph, MinIO, ...")
-    delete: DeleteSettings = setting(DeleteSettings(), "Deleting tags, manifests and blobs.")
-    redirect: RedirectSettings = setting(RedirectSettings(), "Sending clients to the storage.")
-    maintenance: MaintenanceSettings = setting(MaintenanceSettings(), "Upkeep.")
+    azure: AzureSettings | None = setting(None, "Driver: a container of Azure Blob Storage.")
+    swift: SwiftSettings | None = setting(None, "Driver: a container of OpenStack Swift.")
+    gcs: GCSSettings | None = setting(None, "Driver: a bucket of Google Cloud Storage.")
+    oss: OSSSettings | None = setting(None, "Driver: a bucket of Alibaba Cloud OSS.")
 
     @model_validator(mode="after")
     def _has_a_driver(self) -> Self:
@@ -84,13 +98,84 @@ class StorageSettings(Section):
 
     @property
     def parameters(self) -> Any:
-        """The driver's own settings: FilesystemSettings, InMemorySettings, S3Settings."""
+        """The driver's own settings: FilesystemSettings, S3Settings, ..."""
         return getattr(self, self.driver)
+
+    @property
+    def where(self) -> str:
+        """The place, as a person would name it."""
+        if isinstance(self.parameters, FilesystemSettings):
+            return str(self.parameters.rootdirectory.absolute())
+        if not self.is_remote:
+            return "memory"
+        endpoint = getattr(self.parameters, "endpoint", None)
+        return f"{self.parameters.place} at {endpoint}" if endpoint else str(self.parameters.place)
 
     @property
     def is_remote(self) -> bool:
         """Whether a service holds the bytes: ``parameters.place`` then names it."""
         return self.driver not in ("filesystem", "inmemory")
+
+
+class StorageSettings(BackendSettings, Section):
+    key = "storage"
+
+    delete: DeleteSettings = setting(DeleteSettings(), "Deleting tags, manifests and blobs.")
+    redirect: RedirectSettings = setting(RedirectSettings(), "Sending clients to the storage.")
+    maintenance: MaintenanceSettings = setting(MaintenanceSettings(), "Upkeep.")
+
+
+class PlacementRule(Table):
+    repositories: str = required(
+        "A repository; * is anything within a component, ** any components."
+    )
+    backend: str = required(
+        "The backend that what is pushed there goes to; `default` is `storage`."
+    )
+
+
+class BackendsSettings(Section):
+    """Backends beside the one of ``storage``, and which repositories use them."""
+
+    key = "longshore.storage"
+
+    backends: Mapping[str, BackendSettings] = setting(
+        {},
+        "More places that hold bytes, each with the keys of one driver of `storage`; by a name that "
+        "must stay as long as they hold any.",
+    )
+    rules: tuple[PlacementRule, ...] = setting(
+        (), "Where new bytes go: the first rule for a repository decides, none: `storage`."
+    )
+    grace: _Period = setting(
+        3600.0, "How long bytes stay in the old place after they were moved; for pulls under way."
+    )
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        for name in self.backends:
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"backends.{name}: a name is made of up to 32 lower-case letters, digits and "
+                    "hyphens, and begins with no hyphen"
+                )
+            if name == DEFAULT_NAME:
+                raise ValueError(
+                    f"backends.{name}: this is the name of what `storage` configures; choose another"
+                )
+        known = [DEFAULT_NAME, *self.backends]
+        for index, rule in enumerate(self.rules):
+            if rule.backend not in known:
+                hint = did_you_mean(rule.backend, known)
+                raise ValueError(
+                    f"rules[{index}].backend: there is no backend {rule.backend!r}{hint}; "
+                    f"there are: {', '.join(known)}"
+                )
+            try:
+                compile_pattern(rule.repositories)
+            except PatternInvalid as error:
+                raise ValueError(f"rules[{index}].repositories: {error}") from error
+        return self
 
 
 class RedirectRulesSettings(Section):
@@ -102,4 +187,8 @@ class RedirectRulesSettings(Section):
     )
     exempt: tuple[Network, ...] = setting(
         (), "Networks whose clients get blobs from this server all the same."
+    )
+    probe: Literal["none", "warn", "stream"] = setting(
+        "warn",
+        "Follow a redirect now and then: when that fails, warn, or also send blobs from this server.",
     )

@@ -23,6 +23,14 @@ def walk(directory: str, prefix: str) -> Generator[Entry, None, None]:
         yield from _walk(directory, prefix, (os.stat(directory),))
 
 
+def directories(directory: str) -> Generator[str, None, None]:
+    """The names of the directories in ``directory``; symbolic links are followed. Raises OSError."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
+        for entry in entries:
+            if _SEGMENT.fullmatch(entry.name) and entry.is_dir():
+                yield entry.name
+
+
 def _walk(
     directory: str, prefix: str, above: tuple[os.stat_result, ...]
 ) -> Generator[Entry, None, None]:

@@ -12,6 +12,7 @@ The medium need not be empty, but what lies below ``/contract`` and all that is 
 pytest is needed, and imported nowhere else in the package.
 """
 
+from longshore.testing.storage_elsewhere import ElsewhereContract
 from longshore.testing.storage_objects import ObjectContract
 from longshore.testing.storage_staging import MemoryContract, StagingContract
 
@@ -22,3 +23,7 @@ class VolatileDriverContract(ObjectContract, StagingContract):
 
 class StorageDriverContract(VolatileDriverContract, MemoryContract):
     """Subclass it, name the class Test..., and provide the ``driver`` fixture, opened."""
+
+
+class SharedDriverContract(StorageDriverContract, ElsewhereContract):
+    """The same for a medium that several processes share; provide ``elsewhere``, too."""

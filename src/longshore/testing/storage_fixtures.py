@@ -41,8 +41,10 @@ class StorageDriverFixtures:
     pytestmark = pytest.mark.anyio
 
     #: How large "large" is in bytes, and how much memory it may take.
-    large = 64 * MIB
+    large = 192 * MIB
     memory = 24 * MIB
+    #: Objects in one list: several pages of it in every service.
+    many = 10_000
 
     @pytest.fixture
     def anyio_backend(self) -> str:

@@ -6,7 +6,13 @@ from contextlib import aclosing
 
 import pytest
 
-from longshore.storage.driver import PathNotFound, StorageDriver, StorageError
+from longshore.storage.driver import (
+    BatchDeletes,
+    Directories,
+    PathNotFound,
+    StorageDriver,
+    StorageError,
+)
 from longshore.testing.storage_fixtures import MIB, StorageDriverFixtures, content
 
 
@@ -127,6 +133,46 @@ class ObjectContract(StorageDriverFixtures):
         found = [(entry.path, entry.stat.size) async for entry in driver.list("/contract")]
         assert sorted(found) == sorted(expected.items())
 
+    async def test_many_objects_are_removed_in_one_call_whether_they_are_there_or_not(
+        self, driver: StorageDriver
+    ) -> None:
+        if not isinstance(driver, BatchDeletes):
+            return  # an ability that a driver may lack
+        paths = [f"/contract/batch/{number}" for number in range(7)]
+        for path in paths[:-1]:
+            await driver.write(path, b"x")
+        await driver.write("/contract/kept", b"x")
+
+        await driver.delete_all(paths)
+
+        assert [entry.path async for entry in driver.list("/contract")] == ["/contract/kept"]
+
+    @pytest.mark.timeout(600)
+    async def test_very_many_objects_are_listed_and_removed(self, driver: StorageDriver) -> None:
+        await self._list_and_remove(driver, self.many)
+
+    @pytest.mark.large
+    @pytest.mark.timeout(900)
+    async def test_ten_thousand_objects_are_listed_and_removed(self, driver: StorageDriver) -> None:
+        await self._list_and_remove(driver, 10_000)
+
+    async def _list_and_remove(self, driver: StorageDriver, count: int) -> None:
+        names = iter(range(count))
+
+        async def write() -> None:
+            for number in names:
+                await driver.write(f"/contract/many/{number % 7}/{number:05}", b"x")
+
+        await asyncio.gather(*(write() for _ in range(32)))
+        found = [entry.path async for entry in driver.list("/contract/many")]
+        assert len(found) == count
+        assert set(found) == {f"/contract/many/{n % 7}/{n:05}" for n in range(count)}
+        assert len([entry async for entry in driver.list("/contract/many/3")]) == len(
+            range(3, count, 7)
+        )
+        await driver.delete_tree("/contract/many")
+        assert [entry async for entry in driver.list("/contract")] == []
+
     async def test_a_prefix_is_made_of_whole_segments(self, driver: StorageDriver) -> None:
         for path in ("/contract/a/b", "/contract/a/b.c", "/contract/a/bc", "/contract/ab/b"):
             await driver.write(path, b"")
@@ -144,6 +190,22 @@ class ObjectContract(StorageDriverFixtures):
         assert [entry async for entry in driver.list(prefix)] == []
         await driver.delete_tree(prefix)
         assert await driver.read("/contract/object") == b"content"
+
+    async def test_directories_are_the_segments_below_a_prefix_that_lead_on(
+        self, driver: StorageDriver
+    ) -> None:
+        if not isinstance(driver, Directories):
+            return
+        for path in ("a/one", "a/two/three", "b.c/_d/four", "object", "ab/five"):
+            await driver.write(f"/contract/{path}", b"")
+        assert sorted([name async for name in driver.directories("/contract")]) == [
+            "a",
+            "ab",
+            "b.c",
+        ]
+        assert [name async for name in driver.directories("/contract/a")] == ["two"]
+        assert [name async for name in driver.directories("/contract/object")] == []
+        assert [name async for name in driver.directories("/contract/none")] == []
 
     async def test_a_listing_may_be_left_before_its_end(self, driver: StorageDriver) -> None:
         for number in range(5):

@@ -1,9 +1,11 @@
 """How several objects become the parts of one, when no part but the last may be small."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
-from longshore.storage.object_store import Source
+from longshore.storage.driver import PathNotFound
+from longshore.storage.object_store import ObjectStore, Source
 
 
 class Piece(NamedTuple):
@@ -44,3 +46,16 @@ def plan(sources: Sequence[Source], minimum: int, maximum: int) -> list[list[Pie
     if small:
         groups.append(small)
     return groups
+
+
+async def fetch(store: ObjectStore, group: Sequence[Piece]) -> bytes:
+    """The bytes of small pieces, which the service would not take as parts of their own. Raises
+    PathNotFound if one is not there in full."""
+    found: list[bytes] = []
+    for piece in group:
+        async with aclosing(store.stream(piece.key, piece.start, piece.length)) as content:
+            read = b"".join([some async for some in content])
+        if len(read) < piece.length:
+            raise PathNotFound(store.name, piece.key, f"only {len(read)} bytes are there")
+        found.append(read)
+    return b"".join(found)

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longshore.storage.joining import plan
 from longshore.storage.object_store import Source
-from longshore.storage.s3_join import plan
 
 MINIMUM, MAXIMUM = 5, 12
 
