@@ -13,7 +13,8 @@ import pytest
 from longshore import migrations
 from longshore.db.database import Database
 from longshore.jobs import queue, store
-from longshore.jobs.model import Job, JobContext, RetryPolicy, Status
+from longshore.jobs.attempt import Observer, unobserved
+from longshore.jobs.model import Job, JobContext, RetryPolicy, Source, Status, Task
 from longshore.jobs.schedule import Schedule
 from longshore.jobs.worker import Worker, WorkerOptions
 from longshore.telemetry import clock
@@ -66,6 +67,16 @@ class Queue:
                     return found
                 await anyio.sleep(0.02)
 
+    async def until_listed(self, wanted: Callable[[Job], bool], seconds: float = 20) -> Job:
+        """The newest job that is as wanted, once there is one."""
+        listed = partial(store.list_jobs, status=None, kind=None, limit=100)
+        with anyio.fail_after(seconds):
+            while True:
+                for found in await self.database.read(listed):
+                    if wanted(found):
+                        return found
+                await anyio.sleep(0.02)
+
     async def until_gone(self, job: int, seconds: float = 20) -> None:
         with anyio.fail_after(seconds):
             while True:
@@ -75,11 +86,17 @@ class Queue:
 
     @asynccontextmanager
     async def worker(
-        self, *tasks: FunctionTask, schedules: tuple[Schedule, ...] = (), **changes: Any
+        self,
+        *tasks: Task,
+        schedules: tuple[Schedule, ...] = (),
+        sources: tuple[Source, ...] = (),
+        observe: Observer = unobserved,
+        **changes: Any,
     ) -> AsyncIterator[Worker]:
         """A worker with a database of its own, as if it were another process."""
         database = await anyio.to_thread.run_sync(_opened, self.url)
-        worker = Worker(database, tasks, schedules, replace(self.options, **changes))
+        options = replace(self.options, **changes)
+        worker = Worker(database, tasks, schedules, options, sources=sources, observe=observe)
         try:
             async with worker.running():
                 yield worker

@@ -100,20 +100,20 @@ def test_a_registry_that_was_never_started_is_not_made(config, tmp_path, capsys)
 
 
 def test_the_page_shows_what_is_printed_beside_a_server(registry_factory: RegistryFactory):
+    (example,) = re.findall(r"\$ longshore jobs list.*\n((?:.+\n)+?)```", PAGE.read_text())
     registry = registry_factory()
     command = [server_program(), "jobs", "list", "--config", "config.yml"]
     with anyio.from_thread.start_blocking_portal() as portal:
-        text = portal.call(_until_listed, command, registry.directory)
+        text = portal.call(_until_listed, command, registry.directory, example.count("queued"))
 
-    (example,) = re.findall(r"\$ longshore jobs list.*\n((?:.+\n)+?)```", PAGE.read_text())
     assert _without_times(text) == _without_times(example)
 
 
-async def _until_listed(command: list[str], directory: Path) -> str:
+async def _until_listed(command: list[str], directory: Path, count: int) -> str:
     with anyio.fail_after(30):
         while True:
             done = await anyio.run_process(command, cwd=directory)
-            if b"queued" in done.stdout:
+            if done.stdout.count(b"queued") == count:
                 return done.stdout.decode()
             await anyio.sleep(0.2)
 

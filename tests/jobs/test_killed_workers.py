@@ -21,11 +21,11 @@ JOBS, WORKERS, KILLS = 60, 3, 6
 
 
 class Workers:
-    """Processes that can be killed and are then replaced."""
+    """Processes that can be killed and are then replaced: ``count`` that run a module of the tests."""
 
-    def __init__(self, url: str, journal: Path) -> None:
-        self._command = [sys.executable, "-m", "tests.jobs.working", url, str(journal)]
-        self._running = [self._start() for _ in range(WORKERS)]
+    def __init__(self, count: int, module: str, *words: str) -> None:
+        self._command = [sys.executable, "-m", module, *words]
+        self._running = [self._start() for _ in range(count)]
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.PIPE)
@@ -36,13 +36,13 @@ class Workers:
             assert process.stdout.readline() == b"ready\n"
 
     def kill_one(self, chance: random.Random) -> None:
-        position = chance.randrange(WORKERS)
+        position = chance.randrange(len(self._running))
         self._end(self._running[position])
         self._running[position] = self._start()
 
     def end(self) -> None:
-        for process in self._running:
-            self._end(process)
+        while self._running:
+            self._end(self._running.pop())
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
@@ -54,7 +54,8 @@ async def test_no_job_is_lost_and_none_runs_twice_at_once(jobs, tmp_path):
     journal = tmp_path / "journal"
     ids = [await jobs.add({"n": n}) for n in range(JOBS)]
     chance = random.Random(16)
-    workers = await anyio.to_thread.run_sync(Workers, jobs.url, journal)
+    words = (jobs.url, str(journal))
+    workers = await anyio.to_thread.run_sync(Workers, WORKERS, "tests.jobs.working", *words)
     try:
         await anyio.to_thread.run_sync(workers.wait)
         for _ in range(KILLS):

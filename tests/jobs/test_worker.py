@@ -7,8 +7,9 @@ from functools import partial
 import anyio
 import pytest
 
-from longshore.jobs import store
-from longshore.jobs.model import LOG_LINES, JobFailed, Status
+from longshore.config.recurrence import Cron, Every, Recurrence
+from longshore.jobs import schedule, store
+from longshore.jobs.model import LOG_LINES, JobFailed, Postponed, Status
 from longshore.jobs.schedule import Schedule
 from tests.jobs.conftest import FunctionTask
 
@@ -69,7 +70,7 @@ async def test_a_job_that_always_fails_is_dead_and_runs_again_when_told(jobs):
     job = await jobs.add()
     async with jobs.worker(FunctionTask(work)):
         found = await jobs.until(job, Status.DEAD)
-        assert await jobs.database.read(store.count_dead) == 1
+        assert (await jobs.database.read(store.backlog))["test"].dead == 1
         assert attempts == [1, 2, 3]
         assert found.error == "ValueError: on purpose"
 
@@ -272,11 +273,8 @@ async def test_a_schedule_runs_once_per_tick_on_all_workers_together(jobs):
         ticks.append(context.job.run_at)
         ticked.put_nowait(None)
 
-    task, schedule = FunctionTask(work), Schedule("test", every=0.5)
-    async with (
-        jobs.worker(task, schedules=(schedule,)),
-        jobs.worker(task, schedules=(schedule,)),
-    ):
+    task, often = FunctionTask(work), Schedule("test", Every(0.5))
+    async with jobs.worker(task, schedules=(often,)), jobs.worker(task, schedules=(often,)):
         while len(ticks) < 3:
             async with asyncio.timeout(20):
                 await ticked.get()
@@ -285,18 +283,33 @@ async def test_a_schedule_runs_once_per_tick_on_all_workers_together(jobs):
     assert all(earlier < later for earlier, later in itertools.pairwise(ticks))
 
 
-async def test_a_shorter_interval_is_obeyed_at_once(jobs):
+async def test_a_changed_schedule_is_obeyed_at_once(jobs):
     async def work(context):
         pass
 
     task = FunctionTask(work)
-    for every in (1e6, 1e4):
-        async with jobs.worker(task, schedules=(Schedule("test", every),)):
-            await anyio.sleep(0.5)
+    ticks: list[Recurrence] = [Cron("0 3 1 1 *"), Cron("0 0 29 2 *"), Every(1e6)]
+    for when in ticks:
+        async with jobs.worker(task, schedules=(Schedule("test", when),)):
+            await jobs.until_listed(lambda job, when=when: job.run_at == when.after(job.created_at))
 
-    listed = partial(store.list_jobs, status=None, kind=None, limit=10)
-    (job,) = await jobs.database.read(listed)
-    assert job.run_at - job.created_at <= 1e4 + 10
+
+async def test_ticks_that_nobody_was_there_for_are_made_up_for_by_one_run(jobs):
+    ran = []
+
+    async def work(context):
+        ran.append(context.job.run_at)
+
+    task, hourly = FunctionTask(work), Schedule("test", Cron("@hourly"))
+    missed = await jobs.add(key=schedule.KEY, run_at=1.7e9)
+    async with jobs.worker(task, schedules=(hourly,)), jobs.worker(task, schedules=(hourly,)):
+        done = await jobs.until(missed, Status.DONE)
+        following = await jobs.until_listed(lambda job: job.id != missed)
+
+    assert ran == [1.7e9]
+    assert done.finished_at is not None
+    assert following.status is Status.QUEUED
+    assert following.run_at == hourly.ticks.after(done.finished_at)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -338,3 +351,58 @@ async def test_a_task_that_is_slow_to_stop_is_still_alone(jobs):
         found = await jobs.until(job, Status.CANCELLED)
 
     assert found.token == 1
+
+
+async def test_a_postponed_job_runs_again_when_it_said_as_often_as_it_takes(jobs):
+    attempts = []
+
+    async def work(context):
+        attempts.append(context.job.attempt)
+        if len(attempts) < 6:
+            raise Postponed(0.05, "the other side is not there yet")
+
+    job = await jobs.add()
+    async with jobs.worker(FunctionTask(work)):
+        waiting = await jobs.until_listed(lambda found: found.error is not None)
+        await jobs.until(job, Status.DONE)
+
+    assert attempts == [1] * 6
+    assert waiting.error == "the other side is not there yet"
+
+
+async def test_every_attempt_is_counted_with_its_outcome(jobs):
+    counted: list[str] = []
+
+    async def work(context):
+        how = context.job.payload["how"]
+        if how == "fail":
+            raise ValueError("on purpose")
+        if how == "never":
+            raise JobFailed("on purpose")
+        if how == "postpone" and not counted:
+            raise Postponed(0.01, "not now")
+        if how == "long":
+            await anyio.sleep(60)
+
+    def observe(kind, outcome, seconds):
+        assert (kind, seconds >= 0) == ("test", True)
+        counted.append(outcome)
+
+    async with jobs.worker(FunctionTask(work), observe=observe):
+        await jobs.until(await jobs.add({"how": "postpone"}), Status.DONE)
+        await jobs.until(await jobs.add({"how": "fail"}), Status.DEAD)
+        await jobs.until(await jobs.add({"how": "never"}), Status.DEAD)
+        cancelled = await jobs.add({"how": "long"})
+        await jobs.until(cancelled, Status.RUNNING)
+        await jobs.database.write(partial(store.cancel_job, job=cancelled))
+        await jobs.until(cancelled, Status.CANCELLED)
+        await jobs.until(await jobs.add({"how": "long"}), Status.RUNNING)
+
+    assert counted == [
+        "postponed",
+        "done",
+        *("failed", "failed", "dead"),
+        "dead",
+        "cancelled",
+        "stopped",
+    ]

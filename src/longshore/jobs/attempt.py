@@ -15,6 +15,7 @@ from longshore.jobs.model import (
     LINE_LENGTH,
     Job,
     JobFailed,
+    Postponed,
     Progress,
     RetryPolicy,
     Status,
@@ -30,6 +31,14 @@ _BEAT: Final = 0.25
 _DEADLINE: Final = 0.75
 #: Progress is written this often, in seconds.
 _REPORT: Final = 1.0
+
+
+Observer = Callable[[str, str, float], None]
+"""Told the kind of a job, how an attempt at it ended, and how many seconds that took."""
+
+
+def unobserved(_kind: str, _outcome: str, _seconds: float) -> None:
+    """Nobody counts attempts."""
 
 
 class _Why(Enum):
@@ -53,6 +62,7 @@ class Attempt:
         since: float,
         lease: float,
         retry: RetryPolicy,
+        observe: Observer = unobserved,
     ) -> None:
         self.job = job
         self.state: Any = job.checkpoint
@@ -60,16 +70,20 @@ class Attempt:
         self._task = task
         self._lease = lease
         self._retry = retry
+        self._observe = observe
+        self._outcome = ""
         self._deadline = since + lease * _DEADLINE
         self._why: _Why | None = None
         self._work: asyncio.Task[None] | None = None
         self._progress: Progress | None = None
         self._reported = -_REPORT
+        self._traceless = False
 
     # ── for the worker ──
 
     async def run(self) -> None:
         """Until the job has ended or belongs to somebody else. Raises nothing but CancelledError."""
+        began = time.monotonic()
         self._work = asyncio.create_task(self._task.run(self))
         if self._why is not None:  # told to stop before it began
             self._work.cancel()
@@ -80,7 +94,9 @@ class Attempt:
             for other in others:
                 other.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+        seconds = time.monotonic() - began
         await self._settle(self._work)
+        self._observe(self.job.kind, self._outcome, seconds)
 
     def stop(self) -> None:
         """The server ends: let the task stop and give the job back."""
@@ -100,6 +116,9 @@ class Attempt:
     async def checkpoint(self, state: Any) -> None:
         await self._tell(partial(store.save_checkpoint, state=state), durable=True)
         self.state = state
+
+    def leave_no_trace(self) -> None:
+        self._traceless = True
 
     # ── inside ──
 
@@ -162,6 +181,7 @@ class Attempt:
     async def _settle(self, work: asyncio.Task[None]) -> None:
         if self._why is _Why.LOST:
             self._retrieve(work)
+            self._outcome = "lost"
             logger.warning("job %d (%s) was left to others", self.job.id, self.job.kind)
             return
         ending = self._ending(work)
@@ -182,24 +202,36 @@ class Attempt:
         return asyncio.CancelledError() if work.cancelled() else work.exception()
 
     def _ending(self, work: asyncio.Task[None]) -> Callable[[Connection, int, int], bool]:
-        """What to write, from how the task ended and who wanted it to."""
+        """What to write, from how the task ended and who wanted it to. Sets the outcome."""
         error = self._retrieve(work)
         finish = partial(store.end, progress=self._progress)
         if error is None:
-            return partial(finish, status=Status.DONE, error=None)
+            self._outcome = "done"
+            done = partial(finish, status=Status.DONE, error=None)
+            return store.remove if self._traceless else done
         if self._why is _Why.CANCELLED:
+            self._outcome = "cancelled"
             return partial(finish, status=Status.CANCELLED, error=None)
         if isinstance(error, asyncio.CancelledError) and self._why is _Why.STOPPING:
-            # Nobody failed, so it costs no attempt.
+            self._outcome = "stopped"  # nobody failed, so it costs no attempt
             return partial(store.requeue, delay=0.0, attempt=self.job.attempt - 1, error=None)
         name, kind, attempt = self.job.id, self.job.kind, self.job.attempt
+        if isinstance(error, Postponed):
+            self._outcome = "postponed"
+            logger.warning("job %d (%s) waits %.0f s: %s", name, kind, error.seconds, error)
+            said = str(error)[:LINE_LENGTH].replace("\0", "")
+            again = partial(store.requeue, delay=error.seconds, error=said)
+            return partial(again, attempt=attempt - 1)
         if isinstance(error, JobFailed):
+            self._outcome = "dead"
             logger.error("job %d (%s) failed for good: %s", name, kind, error)
             return partial(finish, status=Status.DEAD, error=str(error)[:LINE_LENGTH])
         reason = f"{type(error).__name__}: {error}"[:LINE_LENGTH].replace("\0", "")
         if attempt >= self._retry.attempts:
+            self._outcome = "dead"
             logger.error("job %d (%s) failed %d times", name, kind, attempt, exc_info=error)
             return partial(finish, status=Status.DEAD, error=reason)
+        self._outcome = "failed"
         delay = self._retry.delay(attempt, random.random())  # noqa: S311 - no secret
         logger.warning("job %d (%s) failed, again in %.0f s", name, kind, delay, exc_info=error)
         return partial(store.requeue, delay=delay, attempt=attempt, error=reason)

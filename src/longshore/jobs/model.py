@@ -1,9 +1,11 @@
 """What a job is, and what does it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
+
+from longshore.db.database import Connection
 
 
 class Status(StrEnum):
@@ -27,6 +29,15 @@ LINE_LENGTH: Final = 2000
 
 class JobFailed(Exception):
     """Raised by a task: this job cannot succeed, so do not try again. The message is the reason."""
+
+
+class Postponed(Exception):
+    """Raised by a task: not now, but again in ``seconds``, as often as it takes. The message is the
+    reason; unlike a failure it costs no attempt."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 class JobConflict(Exception):
@@ -60,6 +71,18 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class SetSchedule:
+    """When jobs of ``kind`` come back, as administrators said while the registry ran: whatever config.yml says.
+    An empty ``cron``: never. Times are POSIX seconds."""
+
+    kind: str
+    cron: str
+    payload: Mapping[str, Any]
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a job is: ``done`` of ``total`` (None: nobody knows) of whatever it counts."""
 
@@ -74,6 +97,17 @@ class LogLine:
 
     at: float
     line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Jobs of one kind: how many could run now and were not begun, for how many seconds the ``oldest``
+    of them could have, how many run, and how many failed for good and are kept."""
+
+    waiting: int
+    oldest: float
+    running: int
+    dead: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +145,20 @@ class JobContext(Protocol):
     async def checkpoint(self, state: Any) -> None:
         """Remember ``state`` (JSON) for the attempt that has to go on from here. Durable."""
 
+    def leave_no_trace(self) -> None:
+        """If this attempt succeeds, remove the job instead of keeping it as done: for jobs that come
+        so often that nobody would look at them."""
+
+
+class Source(Protocol):
+    """Work that nobody could enqueue where it came up: workers look for it."""
+
+    def wanted(self, connection: Connection) -> Sequence[str]:
+        """Kinds of jobs that there should be and are not. Asked at every look at the queue."""
+
+    def enqueue(self, connection: Connection, kind: str) -> None:
+        """Add the job of that kind, unless somebody just did."""
+
 
 class Task(Protocol):
     """What does the jobs of one kind.
@@ -129,6 +177,7 @@ class Task(Protocol):
         """Most jobs of this kind that run at a time, on all nodes together."""
 
     async def run(self, context: JobContext) -> None:
-        """Do the job. Returning means done. Raising means again later, JobFailed never again.
+        """Do the job. Returning means done. Raising means again later, JobFailed never again,
+        Postponed again when it says.
         CancelledError arrives at an await when the job was cancelled, its lease cannot be kept, or
         the server stops."""

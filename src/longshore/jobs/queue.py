@@ -25,3 +25,8 @@ def enqueue(
     return store.insert_job(
         connection, kind, payload, key=key, now=now, run_at=now if run_at is None else run_at
     )
+
+
+def is_live(connection: Connection, kind: str, key: str) -> bool:
+    """Whether there is a queued or running job of this kind and key."""
+    return store.live_job(connection, kind, key) is not None

@@ -16,7 +16,12 @@ class JobsSettings(Section):
     key = "longshore.jobs"
 
     enabled: bool = setting(
-        True, "Work on jobs in this server. Where it is off they wait for another server."
+        True,
+        "Work on jobs in this server. Where it is off they wait for another one, or for a "
+        "`longshore worker`, which works whatever this says.",
+    )
+    parallel: Annotated[int, Field(ge=1, le=1000)] = setting(
+        4, "How many jobs a process works on at a time."
     )
     lease: _Lease = setting(
         60.0, "How long a job belongs to a worker that no longer says that it is at work."

@@ -1,13 +1,14 @@
 """The rows of the queue.
 
 jobs ──< job_logs        what is to be done, is being done, was done; and what it said meanwhile
+job_schedules            what administrators said about when jobs of a kind come back
 """
 
 from typing import Final
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, text
 
-from longshore.db.schema import Document, Identity, Size, Timestamp, metadata
+from longshore.db.schema import Document, Identity, Name, Size, Timestamp, metadata
 
 _LIVE: Final = text("status IN ('queued', 'running')")
 
@@ -52,4 +53,15 @@ job_logs = Table(
     Column("at", Timestamp, nullable=False),
     Column("line", Text, nullable=False),
     Index("ix_job_logs_job_id_id", "job_id", "id"),
+)
+
+job_schedules = Table(
+    "job_schedules",
+    metadata,
+    Column("kind", Name, primary_key=True),
+    # Empty: never, whatever the configuration says.
+    Column("cron", Text, nullable=False),
+    Column("payload", Document, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
 )

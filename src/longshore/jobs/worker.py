@@ -18,8 +18,8 @@ from typing import Final
 
 from longshore.db.database import Connection, Database
 from longshore.jobs import schedule, store
-from longshore.jobs.attempt import Attempt
-from longshore.jobs.model import RetryPolicy, Task
+from longshore.jobs.attempt import Attempt, Observer, unobserved
+from longshore.jobs.model import RetryPolicy, Source, Task
 from longshore.jobs.schedule import Schedule
 from longshore.oci.errors import RegistryError
 
@@ -43,7 +43,8 @@ class WorkerOptions:
 
 
 class Worker:
-    """Does the jobs that ``tasks`` know, and sees to it that ``schedules`` are kept."""
+    """Does the jobs that ``tasks`` know, sees to it that ``schedules`` are kept, and looks for work in
+    ``sources``."""
 
     def __init__(
         self,
@@ -51,11 +52,17 @@ class Worker:
         tasks: Sequence[Task],
         schedules: Sequence[Schedule] = (),
         options: WorkerOptions | None = None,
+        *,
+        sources: Sequence[Source] = (),
+        observe: Observer = unobserved,
     ) -> None:
         self._database = database
         self._tasks = {task.kind: task for task in tasks}
         self._limits = {task.kind: task.concurrency for task in tasks}
         self._schedules = schedules
+        self._kept: Sequence[Schedule] = ()
+        self._sources = sources
+        self._observe = observe
         self._options = options or WorkerOptions()
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
@@ -109,6 +116,7 @@ class Worker:
             await self._prune()
         if not self._worth_looking():
             return
+        await self._ask_sources()
         while len(self._attempts) < self._options.parallel and not self._stopping:
             if not await self._claim():
                 await self._look_ahead()
@@ -151,6 +159,7 @@ class Worker:
             since=since,
             lease=options.lease,
             retry=options.retry,
+            observe=self._observe,
         )
         task = asyncio.create_task(attempt.run())
         self._attempts[task] = attempt
@@ -161,14 +170,23 @@ class Worker:
         attempt = self._attempts.pop(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("job %d: a defect in the worker", attempt.job.id, exc_info=error)
-        if any(attempt.job.kind == schedule.kind for schedule in self._schedules):
+        if attempt.job.key == schedule.KEY:  # also one that was set since the last look
             self._upkeep = 0.0
         self._wake.set()
 
     async def _keep_schedules(self) -> None:
-        for wanted in self._schedules:
+        kept = await self._database.read(partial(schedule.kept, configured=self._schedules))
+        # Another program may set schedules of jobs that this one cannot do.
+        self._kept = [wanted for wanted in kept if wanted.kind in self._tasks]
+        for wanted in self._kept:
             if not await self._database.read(partial(schedule.is_waiting, schedule=wanted)):
                 await self._database.write(partial(schedule.ensure, schedule=wanted))
+
+    async def _ask_sources(self) -> None:
+        for source in self._sources:
+            for kind in await self._database.read(source.wanted):
+                # Were it lost in a power failure, the source would say so again.
+                await self._database.write(partial(source.enqueue, kind=kind), durable=False)
 
     async def _prune(self) -> None:
         options = self._options

@@ -1,0 +1,1 @@
+"""distribution's notifications: what happens in the registry, posted to endpoints as JSON."""

@@ -1,0 +1,1 @@
+"""What happened, told to whoever listens: events are rows written with the change that they tell of."""

@@ -1,0 +1,3 @@
+"""Loading configurations."""
+
+from tests.config.loading import config as config
