@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from longshore import migrations
 from longshore.db.database import Database
-from longshore.db.schema import metadata
+from longshore.db.schema import every_table
 
 importlib.import_module("longshore.app")  # all tables are known once the whole is loaded
 
@@ -51,7 +51,7 @@ def fill(database: Database, seed: int, rows: int = 40) -> None:
     with database.engine.connect() as connection:
         writing = connection.execution_options(longshore_writes=True)
         with writing.begin():
-            for table in metadata.sorted_tables:
+            for table in every_table().sorted_tables:
                 made[table.name] = _rows(table, made, chance, rows)
                 for row in made[table.name]:
                     writing.execute(insert(table).values(row))
@@ -71,6 +71,10 @@ def _rows(
     found = []
     for _ in range(rows):
         row = {column.name: _value(column, made, chance) for column in table.columns}
+        for several in table.foreign_key_constraints:
+            parent = chance.choice(made[several.referred_table.name])
+            if len(several.elements) > 1:  # these belong to one row
+                row |= {key.parent.name: parent[key.column.name] for key in several.elements}
         mine = {(number, *(row[name] for name in key)) for number, key in enumerate(keys)}
         if not mine & seen:
             seen |= mine
@@ -119,5 +123,5 @@ def contents(database: Database) -> dict[str, list[str]]:
                     )
                 )
             )
-            for table in metadata.sorted_tables
+            for table in every_table().sorted_tables
         }

@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longshore.db import occupancy
-from longshore.gc.collection import OfflineCollection, StorageUnknown, reach
-from longshore.gc.store import Node
+from longshore.gc.offline import OfflineCollection, reach
+from longshore.gc.store.offline import Node
+from longshore.gc.unknown import StorageUnknown
 from longshore.oci.digest import Digest
 from longshore.storage import layout
 from longshore.storage.driver import StorageUnavailable
@@ -20,7 +21,7 @@ ONE, TWO = image([b"one"]), image([b"two"])
 
 async def collect(registry, **options):
     lines: list[str] = []
-    run = OfflineCollection(registry.database, registry.driver, lines.append, **options)
+    run = OfflineCollection(registry.database, registry.backends, lines.append, **options)
     return await run.run(), lines
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from longshore.backup.archive import BackupDamaged, BackupFailed, Row, TableStart, Writer
-from longshore.db.schema import metadata
+from longshore.db.schema import every_table
 
 #: Rows in memory at a time on the way out, and on the way in, where bytes of the file count too.
 FETCHED: Final = 200
@@ -47,14 +47,14 @@ def revision(connection: Connection) -> str | None:
     """The schema's revision; None for a database that has none."""
     if not inspect(connection).has_table(_REVISION):
         return None
-    found: str | None = connection.scalar(text(f"SELECT version_num FROM {_REVISION}"))  # noqa: S608
+    found: str | None = connection.scalar(text(f"SELECT version_num FROM {_REVISION}"))  # noqa: S608 - a constant
     return found
 
 
 def export(connection: Connection, writer: Writer) -> None:
     """Write every row of every table. Raises BackupFailed when the tables are not those expected."""
     _require_tables(connection)
-    for table in metadata.sorted_tables:
+    for table in every_table().sorted_tables:
         writer.start(start_of(table))
         columns = [_read(column) for column in table.columns]
         found = connection.execute(
@@ -68,7 +68,7 @@ def filled(connection: Connection) -> list[str]:
     """The names of the tables that have rows."""
     return [
         table.name
-        for table in metadata.sorted_tables
+        for table in every_table().sorted_tables
         if connection.execute(select(1).select_from(table).limit(1)).first()
     ]
 
@@ -76,7 +76,7 @@ def filled(connection: Connection) -> list[str]:
 def replace(connection: Connection, parts: Iterable[TableStart | Row]) -> dict[str, int]:
     """Remove every row, then insert those of a backup; how many rows each table has now."""
     _require_tables(connection)
-    for table in reversed(metadata.sorted_tables):
+    for table in reversed(every_table().sorted_tables):
         connection.execute(table.delete())
     counts: dict[str, int] = {}
     for table, rows in _batches(parts):
@@ -100,7 +100,7 @@ def start_of(table: Table) -> TableStart:
 
 def expected(start: TableStart) -> Table:
     """The table. Raises BackupDamaged when this schema has none with these columns."""
-    table = metadata.tables.get(start.name)
+    table = every_table().tables.get(start.name)
     if table is None or start_of(table) != start:
         raise BackupDamaged(
             f"its table {start.name!r} is not that of the schema it says it has been made from"
@@ -110,7 +110,7 @@ def expected(start: TableStart) -> Table:
 
 def names() -> set[str]:
     """Every table of the schema."""
-    return set(metadata.tables)
+    return set(every_table().tables)
 
 
 def _batches(parts: Iterable[TableStart | Row]) -> Iterator[tuple[Table, Sequence[Row]]]:
@@ -161,7 +161,7 @@ def _require_tables(connection: Connection) -> None:
 
 def _reset_sequences(connection: Connection) -> None:
     """The next key of each table is above those that were inserted."""
-    for table in metadata.sorted_tables:
+    for table in every_table().sorted_tables:
         column = table.autoincrement_column
         if column is None:
             continue

@@ -12,8 +12,10 @@ from longshore.registry.tables import (
     manifests,
     repositories,
     repository_blobs,
+    spare_copies,
     tags,
 )
+from longshore.storage.backends import DEFAULT
 
 _BATCH = 500
 
@@ -92,9 +94,28 @@ def delete_links(connection: Connection, repository: int, digests: Collection[Di
 
 
 def delete_unlinked_blobs(connection: Connection) -> None:
-    """Forget blobs that no repository may read any more."""
+    """Forget blobs that no repository may read any more. Rows that say where the bytes of a manifest
+    lie stay as long as it."""
     linked = exists().where(repository_blobs.c.digest == blobs.c.digest)
-    connection.execute(delete(blobs).where(~linked))
+    manifest = exists().where(manifests.c.digest == blobs.c.digest)
+    connection.execute(delete(blobs).where(~linked, ~manifest))
+
+
+def elsewhere(connection: Connection) -> dict[str, str]:
+    """The backends of the bytes that do not lie in the default one."""
+    query = select(blobs.c.digest, blobs.c.backend).where(blobs.c.backend != DEFAULT)
+    return {row.digest: row.backend for row in connection.execute(query)}
+
+
+def is_read(connection: Connection, digest: str, backend: str) -> bool:
+    """Whether something needs the bytes that the backend has under the digest."""
+    found = connection.scalar(select(blobs.c.backend).where(blobs.c.digest == digest))
+    return (found or DEFAULT) == backend and bool(in_use(connection, [digest]))
+
+
+def forget_spare_copies(connection: Connection) -> None:
+    """Every copy that is not read has been removed."""
+    connection.execute(delete(spare_copies))
 
 
 def in_use(connection: Connection, digests: Collection[str]) -> set[str]:

@@ -1,0 +1,1 @@
+"""Accounting: what tags, repositories and projects weigh, and what deleting them would free."""

@@ -1,0 +1,1 @@
+"""The SQL of garbage collection, over the tables of the data plane: one module a phase."""
