@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.access.issuer import TokenIssuer, parse_scopes
+from longshore.access.issuer import Scopes, SharedSecret, TokenIssuer, parse_scopes
 from longshore.access.model import ANONYMOUS, Action
 from longshore.access.passwords import hash_password
 from longshore.access.token import InvalidToken
@@ -374,11 +374,12 @@ async def test_behind_a_proxy_that_ends_tls_the_token_endpoint_is_named_with_htt
 
 async def test_a_token_is_opened_only_by_the_secret_that_signed_it() -> None:
     clock = Clock()
-    issuer = TokenIssuer(SECRET, clock=clock)
-    token = issuer.issue(ANONYMOUS, "", {("repository", "a"): (Action.PULL,)})["token"]
-    assert issuer.verify(token).rights == {("repository", "a"): frozenset({"pull"})}
+    issuer = TokenIssuer(SharedSecret(SECRET), clock=clock)
+    scopes: Scopes = {("repository", "a"): (Action.PULL,)}
+    token = (await issuer.issue(ANONYMOUS, "", scopes))["token"]
+    assert (await issuer.verify(token)).rights == {("repository", "a"): frozenset({"pull"})}
     with pytest.raises(InvalidToken, match="signature is wrong"):
-        TokenIssuer(b"other", clock=clock).verify(token)
+        await TokenIssuer(SharedSecret(b"other"), clock=clock).verify(token)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from cachetools import LRUCache
 
 from longshore.access import challenge, header, refusals
 from longshore.access.credentials import Logins
-from longshore.access.grant import PasswordGrant
+from longshore.access.grant import Asking, PasswordGrant, no_refresh_tokens
+from longshore.access.grant import Grant as TokenGrant
 from longshore.access.header import Login, Unreadable
 from longshore.access.issuer import SERVICE, TokenIssuer, granted, parse_scopes
 from longshore.access.model import ANONYMOUS, Access, AccessController, Grant, Principal
@@ -80,18 +81,20 @@ class HtpasswdController(AccessController):
             raise refusals.login_needed(request, wanted, self._challenge(request, wanted))
         return Grant(principal, identity.expired)
 
-    async def token(self, issuer: TokenIssuer, request: Request) -> dict[str, Any]:
+    async def token(self, issuer: TokenIssuer, request: Request, asking: Asking) -> dict[str, Any]:
         """The token endpoint's reply to GET: a token for as much of the asked scopes as the user,
         or anybody, may have. Raises Unauthorized for a wrong password."""
         value = header.authorization(request)
-        scopes = request.query_params.getlist("scope")
-        return await self._issue(issuer, request, value, header.parse_login(value), scopes)
+        return await self._issue(issuer, request, value, header.parse_login(value), asking.scopes)
 
     async def grant(
-        self, issuer: TokenIssuer, request: Request, asked: PasswordGrant
+        self, issuer: TokenIssuer, request: Request, asked: TokenGrant
     ) -> dict[str, Any]:
-        """The same for POST, whose body is ``asked``."""
-        return await self._issue(issuer, request, asked.value, asked.login, asked.scopes)
+        """The same for POST, whose body is ``asked``. Raises TokenRequestInvalid for a refresh token."""
+        if not isinstance(asked, PasswordGrant):
+            raise no_refresh_tokens(request)
+        scopes = asked.asking.scopes
+        return await self._issue(issuer, request, asked.value, asked.login, scopes)
 
     async def _issue(
         self,
@@ -108,7 +111,7 @@ class HtpasswdController(AccessController):
             principal = await self._log_in(request, value, login, (), ask)
         request.exchange.user = principal.name
         scopes = granted(self._policy, principal, parse_scopes(asked))
-        return issuer.issue(principal, self._logins.seal(principal.name), scopes)
+        return await issuer.issue(principal, self._logins.seal(principal.name), scopes)
 
     async def _identify(
         self, request: Request, wanted: Sequence[Access], upload_owner: str | None
@@ -118,7 +121,7 @@ class HtpasswdController(AccessController):
             return _NOBODY
         await self._logins.fresh()
         if self.issuer is not None and header.is_bearer(value):
-            return self._by_token(self.issuer, request, wanted, value, upload_owner)
+            return await self._by_token(self.issuer, request, wanted, value, upload_owner)
         proved = self._logins.proved(value)
         if proved is not None:
             return _Identity(proved)
@@ -145,7 +148,7 @@ class HtpasswdController(AccessController):
             raise refusals.login_failed(request, login.user, wanted, ask)
         return principal
 
-    def _by_token(
+    async def _by_token(
         self,
         issuer: TokenIssuer,
         request: Request,
@@ -154,7 +157,7 @@ class HtpasswdController(AccessController):
         upload_owner: str | None,
     ) -> _Identity:
         try:
-            token = self._verified(issuer, value)
+            token = await self._verified(issuer, value)
             expired = token.overdue(self._clock(), upload_owner)
         except InvalidToken as error:
             raise refusals.token_refused(
@@ -163,12 +166,12 @@ class HtpasswdController(AccessController):
         principal = Principal(token.subject, "htpasswd") if token.subject else ANONYMOUS
         return _Identity(principal, token, expired)
 
-    def _verified(self, issuer: TokenIssuer, value: bytes) -> Token:
+    async def _verified(self, issuer: TokenIssuer, value: bytes) -> Token:
         """The token in a header, as long as its user has the password it was issued for."""
         key = self._tokens.key(value)
         token = self._tokens.find(key, 0)
         if token is None:
-            token = issuer.verify(header.parse_token(value))
+            token = await issuer.verify(header.parse_token(value))
             self._tokens.remember(key, 0, token)
         if (token.subject and not token.seal) or token.seal != self._logins.seal(token.subject):
             raise InvalidToken("its user was removed or has a new password since")

@@ -11,7 +11,7 @@ from longshore.access.basic import HtpasswdController
 from longshore.access.bearer import TokenController, TokenServer
 from longshore.access.credentials import Logins
 from longshore.access.errors import AccessError
-from longshore.access.issuer import TokenIssuer
+from longshore.access.issuer import SharedSecret, TokenIssuer
 from longshore.access.keys import TrustedKeys, read_bundle, read_key_set
 from longshore.access.model import AccessController, Action
 from longshore.access.rules import LoginOpensAll, Policy, Rule, Rules
@@ -50,12 +50,14 @@ def create(
 
     Raises AccessError for settings that contradict each other.
     """
+    if auth.longshore is not None:
+        raise AccessError("auth.longshore needs the database: longshore.identity.install makes it")
     if auth.htpasswd is not None:
         policy = _policy(access)
         issuer = None
         if policy.admits_anonymous:
             # Only where some things need no login is Basic not enough: longshore.access.issuer.
-            issuer = TokenIssuer(secret, host=host, prefix=prefix, clock=clock)
+            issuer = TokenIssuer(SharedSecret(secret), host=host, prefix=prefix, clock=clock)
         logins = _logins(auth.htpasswd, access, monotonic)
         return HtpasswdController(auth.htpasswd.realm, logins, policy, issuer=issuer, clock=clock)
     if auth.token is not None:

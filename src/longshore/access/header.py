@@ -91,6 +91,8 @@ def _parse_basic(encoded: bytes) -> Login | Unreadable | None:
         return Unreadable("has no colon between user and password")
     if not user and not password:
         return None
+    if b"\0" in user:
+        return Unreadable("has a user name with the character NUL")
     try:
         return Login(user.decode("utf-8"), password)
     except UnicodeDecodeError:

@@ -44,6 +44,8 @@ class TrustedKeys:
 
     by_id: Mapping[str, Key] = field(default_factory=dict)
     roots: tuple[x509.Certificate, ...] = ()
+    #: What an unknown key is; finishes the sentence "it names the signing key ..., which is ...".
+    places: str = "neither in auth.token.rootcertbundle nor in auth.token.jwks"
 
     def find(self, header: Mapping[str, Any], now: datetime) -> Key:
         """The key that a token with this header must be signed with. Raises UntrustedKey."""
@@ -55,10 +57,7 @@ class TrustedKeys:
         if own is not None:
             return self._by_own_key(own, now)
         if isinstance(kid, str):
-            raise UntrustedKey(
-                f"it names the signing key {kid[:100]!r}, which is neither in "
-                "auth.token.rootcertbundle nor in auth.token.jwks"
-            )
+            raise UntrustedKey(f"it names the signing key {kid[:100]!r}, which is {self.places}")
         raise UntrustedKey("its header names no signing key (kid, x5c or jwk)")
 
     def _by_own_key(self, own: Any, now: datetime) -> Key:

@@ -59,11 +59,14 @@ ANONYMOUS = Principal("", "none")
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The answer to an allowed request. ``expired`` is true when a token was accepted past its end
-    because an upload that its subject had begun was still open."""
+    because an upload that its subject had begun was still open. ``as_of`` is the generation of the database
+    (``Database.generation``) that was current when this was asked, if that is known: what was true then is
+    a good answer to the same request."""
 
     principal: Principal
     expired: bool = False
     details: dict[str, str] = field(default_factory=dict)
+    as_of: int | None = None
 
 
 class AccessController(Protocol):
@@ -88,6 +91,11 @@ class AccessController(Protocol):
         except RegistryError:
             return False
         return True
+
+    async def readable(self, request: Request, names: Sequence[str]) -> Sequence[str]:
+        """Those of the repositories ``names`` that the requester may be told of, in the same order;
+        asked after the catalog was authorized."""
+        return names
 
     async def start(self) -> None:
         """Read files and start watching them; a broken one is reported here, before serving."""

@@ -22,13 +22,19 @@ def login_needed(request: Request, wanted: Sequence[Access], challenge: str) -> 
 
 
 def login_failed(
-    request: Request, user: str, wanted: Sequence[Access], challenge: str
+    request: Request,
+    user: str,
+    wanted: Sequence[Access],
+    challenge: str,
+    *,
+    command: str = "longshore htpasswd",
 ) -> Unauthorized:
-    """The password is wrong or there is no such user; which of the two is not said."""
+    """The password is wrong or there is no such user; which of the two is not said. ``command`` is
+    what sets a password."""
     return unauthorized(
         f"authentication failed: unknown user or wrong password for {shown(user)}; "
         f"log in again with: docker login {host(request)} "
-        "(the administrator sets passwords with: longshore htpasswd)",
+        f"(the administrator sets passwords with: {command})",
         wanted,
         challenge,
     )

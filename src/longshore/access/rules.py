@@ -1,6 +1,5 @@
 """Which rights a known or an anonymous user has. Two policies: everything after login, or rules."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,6 +7,7 @@ from typing import Final, Protocol
 
 from longshore.access.errors import AccessError
 from longshore.access.model import Access, Action, Principal
+from longshore.oci.patterns import PatternInvalid, compile_pattern
 
 #: In a rule's users: anybody who logged in, and anybody who did not.
 EVERY_USER: Final = "*"
@@ -137,11 +137,7 @@ def _pulls_everything(rules: Sequence[Rule]) -> bool:
 
 
 def _compile(pattern: str) -> Callable[[str], object]:
-    parts = re.split(r"(\*+)", pattern)
-    wild = {"*": "[^/]*", "**": ".*"}
-    if any(part.startswith("*") and part not in wild for part in parts):
-        raise AccessError(
-            f"longshore.access.rules: {pattern!r} is no repository pattern: * stands for "
-            "characters within a component, ** for any components, and more stars for nothing"
-        )
-    return re.compile("".join(wild.get(part, re.escape(part)) for part in parts)).fullmatch
+    try:
+        return compile_pattern(pattern)
+    except PatternInvalid as error:
+        raise AccessError(f"longshore.access.rules: {error}") from error

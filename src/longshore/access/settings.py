@@ -29,6 +29,10 @@ SigningAlgorithm = Literal[
 ]  # fmt: skip
 
 
+class LongshoreSettings(Table):
+    """Users, projects and roles in the database: longshore.identity."""
+
+
 class TokenSettings(Table):
     realm: str = setting("", "URL of the token server; may be empty with autoredirect.")
     service: str = required("The name of this registry in tokens (audience).")
@@ -53,7 +57,7 @@ class TokenSettings(Table):
 
 
 #: The kinds of login, as keys below ``auth``.
-METHODS: Final = ("none", "silly", "htpasswd", "token")
+METHODS: Final = ("none", "silly", "htpasswd", "token", "longshore")
 
 
 class AuthSettings(Section):
@@ -66,6 +70,10 @@ class AuthSettings(Section):
     )
     htpasswd: HtpasswdSettings | None = setting(None, "Users and passwords in a file.")
     token: TokenSettings | None = setting(None, "Tokens of somebody else's token server.")
+
+    longshore: LongshoreSettings | None = setting(
+        None, "Users with roles in projects, kept in the database."
+    )
 
     @property
     def method(self) -> str:
@@ -101,6 +109,11 @@ class AccessSettings(Section):
         (), "Who may do what where; the first rule for user and repository decides, none: no."
     )
     credentialcache: Seconds = setting(60.0, "How long a verified password is remembered.")
+    rolecache: Seconds = setting(
+        0.0,
+        "With auth.longshore on PostgreSQL: how long a role or password that let somebody in is believed "
+        "without asking the database again; 0: not at all. A refusal always asks.",
+    )
     loginbackoff: LoginBackoffSettings = setting(LoginBackoffSettings(), "Slows down guessing.")
 
     @model_validator(mode="after")

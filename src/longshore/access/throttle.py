@@ -46,7 +46,7 @@ class _Misses:
 
 
 class Throttle:
-    """``admit`` before a password is checked, ``succeeded`` or ``failed`` after."""
+    """``admit`` before a password is checked, ``succeeded``, ``failed`` or ``released`` after."""
 
     def __init__(
         self,
@@ -90,6 +90,13 @@ class Throttle:
         login = (user[:256], network(client))
         self._logins.pop(login, None)
         self._known[login] = True
+
+    def released(self, user: str, client: str) -> None:
+        """The attempt was no miss, and nobody is let in for it: it does not count."""
+        login = (user[:256], network(client))
+        misses = self._logins.get(login)
+        if misses is not None:
+            self._logins[login] = _Misses(max(0, misses.count - 1))
 
     def failed(self, client: str) -> None:
         """Count the miss for the address too (for the login it was counted by ``admit``)."""

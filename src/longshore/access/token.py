@@ -48,15 +48,17 @@ class InvalidToken(Exception):
 @dataclass(frozen=True, slots=True)
 class Token:
     """A verified token. ``subject`` is empty for anonymous; ``expires`` is in POSIX seconds;
-    ``rights`` maps (type, name) to actions; ``seal`` is a claim of our own tokens."""
+    ``rights`` maps (type, name) to actions; ``seal`` is a claim of our own tokens; ``leeway`` is how
+    much clocks may differ."""
 
     subject: str
     expires: float
     rights: _Rights = field(default_factory=dict)
     seal: str = ""
+    leeway: float = LEEWAY
 
     def expired(self, now: float) -> bool:
-        return now > self.expires + LEEWAY
+        return now > self.expires + self.leeway
 
     def overdue(self, now: float, upload_owner: str | None) -> bool:
         """Whether the token is used past its end, as its subject may for uploads it had begun.
@@ -109,9 +111,15 @@ class TokenVerifier:
         service: str,
         algorithms: Collection[str] = ALGORITHMS,
         *,
+        leeway: float = LEEWAY,
+        allowed_by: str = "auth.token.signingalgorithms",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``service`` is the audience asked for; ``clock`` tells POSIX seconds."""
+        """``service`` is the audience asked for; ``leeway`` how much clocks may differ when a token
+        ends; ``allowed_by`` what a refusal says the algorithms come from; ``clock`` tells POSIX
+        seconds."""
+        self._leeway = leeway
+        self._allowed_by = allowed_by
         self._issuer = issuer
         self._service = service
         self._clock = clock
@@ -124,8 +132,8 @@ class TokenVerifier:
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise InvalidToken(
-                f"its algorithm {str(algorithm)[:40]!r} is not one of "
-                f"auth.token.signingalgorithms ({', '.join(sorted(self._algorithms))})"
+                f"its algorithm {str(algorithm)[:40]!r} is not one of {self._allowed_by} "
+                f"({', '.join(sorted(self._algorithms))})"
             )
         if "crit" in header or "b64" in header:
             raise InvalidToken("its header asks for extensions (crit, b64)")
@@ -143,7 +151,11 @@ class TokenVerifier:
             raise InvalidToken(f"it cannot be verified ({type(error).__name__})") from error
         self._check(claims, now)
         return Token(
-            _text(claims, "sub"), _time(claims, "exp"), _rights(claims), _text(claims, SEAL)
+            _text(claims, "sub"),
+            _time(claims, "exp"),
+            _rights(claims),
+            _text(claims, SEAL),
+            self._leeway,
         )
 
     def _check(self, claims: Mapping[str, Any], now: float) -> None:

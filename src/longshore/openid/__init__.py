@@ -1,0 +1,1 @@
+"""What OpenID providers say: where their endpoints are, which keys they sign with, who somebody is."""

@@ -1,0 +1,1 @@
+"""Pipelines and services that log in with a token of their platform: GitHub, GitLab, Kubernetes, others."""
