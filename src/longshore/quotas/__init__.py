@@ -1,0 +1,1 @@
+"""How much a project may hold: limits, what is used, and who is refused."""
