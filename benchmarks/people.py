@@ -1,0 +1,425 @@
+"""What many users and projects cost: python -m benchmarks.people [--database URL]
+
+Fills a database with users, projects with members, repositories and tags; then asks for pages of lists over
+the management API and prints the server's own time for each; then compares the rate of manifest GETs of
+a registry without logins with that of the same one with projects: for nobody, and for a member who logs in.
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import wrk
+from benchmarks.collection import Row, fill, wait_for
+from benchmarks.processes import cpu_seconds
+from longshore.access.passwords import hash_argon2
+
+_PASSWORD: Final = "Secret12"
+_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+_AT: Final = 1_700_000_000.0
+_ROUNDS: Final = 15
+_TOOK: Final = re.compile(r"path=(\S+) .* status=(\d+) .* ms=([0-9.]+)")
+_MANIFEST: Final = json.dumps(
+    {
+        "schemaVersion": 2,
+        "mediaType": _TYPE,
+        "config": {"mediaType": _CONFIG, "digest": f"sha256:{'0' * 64}", "size": 2},
+        "layers": [],
+    }
+).encode()
+_ENTRY: Final = (
+    "id, at, actor, address, operation, resource_type, resource, project, description, successful, user_agent, "
+    "request_id, event_id, previous, key_id, seal"
+)
+_ROBOT: Final = (
+    "name, project_id, description, permissions, duration, disabled, creator_kind, creator_id, "
+    "secret_hash, networks, created_at, updated_at"
+)
+_LARGE: Final = "projects/project2/repositories/app0"
+_SMALL: Final = "projects/project1/repositories/app0"
+#: What is asked for, by a name for the table: every list of the API that can be long.
+_PAGES: Final = {
+    "users": "users?page_size=100",
+    "users, page 900": "users?page_size=100&page=900",
+    "users, the newest first": "users?page_size=100&sort=-creation_time",
+    "users, found by a part of the name": "users?page_size=100&username=user9999",
+    "users, by a part that all have": "users?page_size=100&username=ser",
+    "users, search": "users/search?page_size=100&username=user99",
+    "groups": "usergroups?page_size=100",
+    "groups, search": "usergroups/search?page_size=100&groupname=group99",
+    "projects": "projects?page_size=100",
+    "projects, page 90": "projects?page_size=100&page=90",
+    "projects, found by a part of the name": "projects?page_size=100&name=ject99",
+    "projects of a member": "projects?page_size=100",
+    "members": "projects/project1/members?page_size=100",
+    "repositories": "repositories?page_size=100",
+    "repositories, for a member": "repositories?page_size=100",
+    "repositories, found by a part of the name": "repositories?page_size=100&q=name%3D~app1",
+    "repositories of a project": "projects/project1/repositories?page_size=100",
+    "repositories of a project, one with 10,000 artifacts": "projects/project2/repositories?page_size=100",
+    "artifacts": f"{_SMALL}/artifacts?page_size=100",
+    "artifacts, of 10,000": f"{_LARGE}/artifacts?page_size=100",
+    "artifacts, of 10,000, page 90": f"{_LARGE}/artifacts?page_size=100&page=90",
+    "artifacts, of 10,000, without tags": f"{_LARGE}/artifacts?page_size=100&q=tags%3Dnil",
+    "artifacts of a project, of 10,000": "projects/project2/artifacts?page_size=100",
+    "tags": f"{_SMALL}/artifacts/v0/tags?page_size=100",
+    "labels": "labels?scope=g&page_size=100",
+    "robots": "robots?page_size=100",
+    "robots of a project": "robots?page_size=100&q=Level%3Dproject,ProjectID%3D1",
+    "quotas": "quotas?page_size=100",
+    "quotas, the fullest first": "quotas?page_size=100&sort=-used.storage",
+    "audit log": "audit-logs?page_size=100",
+    "audit log, for a member": "audit-logs?page_size=100",
+    "audit log of a project": "projects/project1/logs?page_size=100",
+    "audit log, page 900": "auditlog-exts?page_size=100&page=900",
+    "audit log, of one user": "auditlog-exts?page_size=100&q=username%3Duser9",
+    "search": "search?q=project99",
+    "search, for a member": "search?q=app",
+    "statistics": "statistics",
+    "summary of a project": "projects/project2/summary",
+}
+
+
+@dataclass(frozen=True)
+class People:
+    """How many there are of each."""
+
+    users: int
+    projects: int
+    repositories: int
+    manifests: int
+    tags: int
+    artifacts: int
+    groups: int
+    entries: int
+
+    def rows(self) -> Iterator[tuple[str, str, Iterable[Row]]]:
+        """Table, columns, rows: five members in each project."""
+        hashed = hash_argon2(_PASSWORD.encode())
+        yield (
+            "users",
+            "id, name, email, real_name, password_hash, is_admin, disabled, created_at, updated_at, comment",
+            (
+                (n, f"user{n}", "", "", hashed, _flag(n == 2), _flag(False), _AT, _AT, "")
+                for n in range(2, self.users + 2)
+            ),
+        )
+        yield (
+            "projects",
+            "id, name, public, metadata, created_at, updated_at",
+            (
+                (n, f"project{n}", _flag(n % 10 == 0), "{}", _AT, _AT)
+                for n in range(1, self.projects + 1)
+            ),
+        )
+        yield (
+            "project_members",
+            "project_id, user_id, role",
+            (
+                (n, (n * 7 + k) % self.users + 3, k % 5 + 1)
+                for n in range(1, self.projects + 1)
+                for k in range(5)
+            ),
+        )
+        yield (
+            "repositories",
+            "id, name, namespace, created_at",
+            (
+                (n, f"{self.project(n)}/app{n // self.projects}", self.project(n), _AT + n)
+                for n in range(1, self.repositories + 1)
+            ),
+        )
+        yield (
+            "manifests",
+            "id, repository_id, digest, media_type, artifact_type, size, pushed_at",
+            (
+                (n, self.repository(n), self.digest(n), _TYPE, _CONFIG, 500, _AT + n)
+                for n in range(1, self.manifests + 1)
+            ),
+        )
+        yield (
+            "manifests",
+            "id, repository_id, digest, media_type, artifact_type, size, pushed_at",
+            (
+                (n, 2, self.digest(n), _TYPE, _CONFIG, 500, _AT + n)
+                for n in range(self.manifests + 1, self.manifests + self.artifacts + 1)
+            ),
+        )
+        yield (
+            "user_groups",
+            "id, kind, name, external_id, created_at",
+            ((n, 3, f"group{n}", f"group{n}", _AT) for n in range(1, self.groups + 1)),
+        )
+        yield (
+            "user_group_members",
+            "group_id, user_id",
+            (
+                (n, (n * 31 + k) % self.users + 3)
+                for n in range(1, self.groups + 1)
+                for k in range(10)
+            ),
+        )
+        yield (
+            "labels",
+            "id, owner, project_id, name, description, color, created_at, updated_at",
+            ((n, 0, None, f"label{n}", "", "", _AT, _AT) for n in range(1, self.groups + 1)),
+        )
+        yield (
+            "robots",
+            _ROBOT,
+            (
+                (
+                    f"project{n}+ci",
+                    n,
+                    "",
+                    "[]",
+                    30,
+                    _flag(False),
+                    "local",
+                    2,
+                    f"{n}",
+                    "[]",
+                    _AT,
+                    _AT,
+                )
+                for n in range(1, self.projects + 1)
+            ),
+        )
+        yield "audit_log", _ENTRY, (self.entry(n) for n in range(1, self.entries + 1))
+        yield (
+            "tags",
+            "repository_id, name, digest, updated_at",
+            (
+                (self.repository(m), f"v{n}", self.digest(m), _AT + n)
+                for n in range(self.tags)
+                for m in (n % self.manifests + 1,)
+            ),
+        )
+
+    def entry(self, number: int) -> tuple[Any, ...]:
+        """A row of the audit log: somebody pushed something."""
+        project = f"project{number % self.projects + 1}"
+        return (
+            number,
+            _AT + number,
+            f"user{number % self.users + 2}",
+            "192.0.2.1",
+            "create",
+            "artifact",
+            f"{project}/app0:v{number}",
+            project,
+            *("", _flag(True), "docker/27", f"{number:x}", f"{number:x}", "", "", ""),
+        )
+
+    def project(self, repository: int) -> str:
+        return f"project{repository % self.projects or self.projects}"
+
+    def repository(self, manifest: int) -> int:
+        return manifest % self.repositories or self.repositories
+
+    def digest(self, manifest: int) -> str:
+        if manifest in (1, 10):  # those that are there to be pulled
+            return f"sha256:{hashlib.sha256(_MANIFEST).hexdigest()}"
+        return f"sha256:{hashlib.sha256(str(manifest).encode()).hexdigest()}"
+
+
+_POSTGRES = False
+
+
+def _flag(value: bool) -> Any:
+    return value if _POSTGRES else int(value)
+
+
+@dataclass(frozen=True)
+class Server:
+    """One that runs, in one process beside its supervisor."""
+
+    pid: int
+    port: int
+    log: Path
+
+    def get(self, path: str, user: str = "") -> bytes:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        headers = {"Authorization": basic(user)} if user else {}
+        request = urllib.request.Request(url, headers=headers)
+        with urllib.request.urlopen(request, timeout=120) as reply:  # noqa: S310 - loopback
+            found: bytes = reply.read()
+        return found
+
+
+@contextmanager
+def serving(root: Path, url: str, *, people: bool, rolecache: str = "0s") -> Iterator[Server]:
+    """A server over the database ``url``."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    name = "people" if people else "open"
+    document = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": f"{root}/data"}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+        "log": {"level": "info"},
+        "longshore": {
+            "database": {"url": url},
+            "jobs": {"enabled": False},
+            "http": {"workers": 1},
+            "admin": {"password": _PASSWORD},
+            "access": {"rolecache": rolecache},
+        },
+        **({"auth": {"longshore": {}}} if people else {}),
+    }
+    config = root / f"{name}.yml"
+    config.write_text(json.dumps(document))
+    program = str(Path(sys.executable).with_name("longshore"))
+    with (root / f"{name}.log").open("wb") as log:
+        server = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
+        try:
+            wait_for(port)
+            yield Server(server.pid, port, root / f"{name}.log")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def pages(server: Server) -> dict[str, tuple[float, float]]:
+    """The server's own time for each list in milliseconds: median and least of several."""
+    found = {}
+    for name, path in _PAGES.items():
+        user = "user3" if "member" in name and name != "members" else "user2"
+        before = server.log.stat().st_size
+        for _ in range(_ROUNDS):
+            server.get(f"/api/v2.0/{path}", user)
+        times: list[float] = []
+        while len(times) < _ROUNDS:  # the log is written a moment later
+            time.sleep(0.02)
+            with server.log.open("rb") as file:
+                file.seek(before)
+                times = [float(took[3]) for took in _TOOK.finditer(file.read().decode())]
+        found[name] = statistics.median(times[1:]), min(times[1:])
+    return found
+
+
+def basic(user: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{_PASSWORD}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Manifest GETs in a second, and processor time for each in microseconds, over 16 connections."""
+
+    each_second: float
+    processor: float
+
+
+def rate(server: Server, path: str, headers: dict[str, str], seconds: int) -> Rate:
+    url = f"http://127.0.0.1:{server.port}{path}"
+    wrk.get(url, 16, 1, headers)
+    before = cpu_seconds(server.pid)
+    load = wrk.get(url, 16, seconds, headers)
+    used = cpu_seconds(server.pid) - before
+    return Rate(load.requests / load.seconds, used / load.requests * 1e6)
+
+
+#: The public project has the same image.
+_PRIVATE: Final = "/v2/project1/app0/manifests/v0"
+_PUBLIC: Final = "/v2/project10/app0/manifests/v9"
+
+
+def compared(root: Path, url: str, options: argparse.Namespace) -> dict[str, list[Rate]]:
+    """Each round asks each kind once, so that whatever else the machine does meets all."""
+    found: dict[str, list[Rate]] = {}
+    for _ in range(options.rounds):
+        with serving(root, url, people=False) as server:
+            found.setdefault("no logins", []).append(rate(server, _PRIVATE, {}, options.seconds))
+        for life in ("0s", "1s") if options.database else ("0s",):
+            with serving(root, url, people=True, rolecache=life) as server:
+                asked = "/service/token?service=longshore&scope=repository:project1/app0:pull"
+                token = json.loads(server.get(asked, "user10"))["token"]
+                kinds = {
+                    "nobody, a public project": (_PUBLIC, {}),
+                    "a member, Basic": (_PRIVATE, {"Authorization": basic("user10")}),
+                    "a member, token": (_PRIVATE, {"Authorization": f"Bearer {token}"}),
+                }
+                for name, (path, headers) in kinds.items():
+                    shown = name if life == "0s" else f"{name}, rolecache {life}"
+                    found.setdefault(shown, []).append(rate(server, path, headers, options.seconds))
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fill, ask, print two tables."""
+    global _POSTGRES
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--projects", type=int, default=10_000)
+    parser.add_argument("--repositories", type=int, default=20_000)
+    parser.add_argument("--manifests", type=int, default=100_000)
+    parser.add_argument("--tags", type=int, default=1_000_000)
+    parser.add_argument("--artifacts", type=int, default=10_000, help="more in one repository")
+    parser.add_argument("--groups", type=int, default=10_000)
+    parser.add_argument("--entries", type=int, default=200_000, help="of the audit log")
+    parser.add_argument("--database", help="URL of an empty PostgreSQL; default: SQLite")
+    parser.add_argument("--directory", type=Path, default=Path("/dev/shm"))
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="0: no rates of pulls")
+    options = parser.parse_args(arguments)
+    people = People(
+        options.users,
+        options.projects,
+        options.repositories,
+        options.manifests,
+        options.tags,
+        options.artifacts,
+        options.groups,
+        options.entries,
+    )
+    _POSTGRES = bool(options.database)
+    with tempfile.TemporaryDirectory(prefix="people-", dir=options.directory) as name:
+        root = Path(name)
+        url = options.database or f"sqlite:///{name}/longshore.db"
+        with serving(root, url, people=False):
+            pass  # makes the schema
+        fill(url, people)
+        digest = people.digest(1).removeprefix("sha256:")
+        place = root / f"data/docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}"
+        place.mkdir(parents=True)
+        (place / "data").write_bytes(_MANIFEST)
+        with serving(root, url, people=True) as server:
+            report_pages(pages(server))
+        if options.rounds:
+            report_rates(compared(root, url, options))
+    return 0
+
+
+def report_pages(found: dict[str, tuple[float, float]]) -> None:
+    print("| list | server time | least |\n| --- | --: | --: |")
+    for name, (middle, least) in found.items():
+        print(f"| {name} | {middle:.1f} ms | {least:.1f} ms |")
+
+
+def report_rates(rates: dict[str, list[Rate]]) -> None:
+    plain = statistics.median(one.each_second for one in rates["no logins"])
+    print("\n| manifest GET | requests/s | of no logins | CPU |\n| --- | --: | --: | --: |")
+    for name, several in rates.items():
+        middle = statistics.median(one.each_second for one in several)
+        used = statistics.median(one.processor for one in several)
+        print(f"| {name} | {middle:.0f} | {middle / plain:.2f} | {used:.0f} µs |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""``/api/longshore/v1``: what Harbor's API has no words for."""
