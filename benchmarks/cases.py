@@ -145,16 +145,18 @@ def manifest_get(reference: str, connections: int, setup: Setup) -> Case:
     )
 
 
-def small_pull(connections: int) -> Case:
+def small_pull(
+    connections: int, setup: Setup = OPEN, name: str = "blob pull, small", least: float | None = 1.5
+) -> Case:
     def run(contender: Contender) -> Sample:
         digest = contender.bench.content.pulled_small.digest
         return _requests(contender, f"/v2/{REPOSITORY}/blobs/{digest}", connections)
 
-    name = f"blob pull, small, {_clients(connections)}"
-    return Case(name, OPEN, "requests/s", "blob", run, at_least=1.5)
+    title = f"{name}, {_clients(connections)}"
+    return Case(title, setup, "requests/s", "blob", run, at_least=least)
 
 
-def large_pull(clients: int) -> Case:
+def large_pull(clients: int, setup: Setup = OPEN, least: float | None = 1.5) -> Case:
     def run(contender: Contender) -> Sample:
         content, server = contender.bench.content, contender.running
 
@@ -168,7 +170,7 @@ def large_pull(clients: int) -> Case:
             return _throughput(effort, content.large.size, cpu())
 
     name = f"blob pull, large, {_clients(clients)}"
-    return Case(name, OPEN, "MB/s", "blob", run, at_least=1.5)
+    return Case(name, setup, "MB/s", "blob", run, at_least=least)
 
 
 def _throughput(effort: transfers.Effort, size: int, cpu: float) -> Sample:
@@ -194,7 +196,7 @@ def _push(contender: Contender, source: Source, clients: int, chunk: int | None)
     return sample
 
 
-def push(large: bool, clients: int, chunked: bool, setup: Setup) -> Case:
+def push(large: bool, clients: int, chunked: bool, setup: Setup, least: float | None = 2) -> Case:
     def run(contender: Contender) -> Sample:
         bench = contender.bench
         source = bench.content.large if large else bench.content.small
@@ -208,7 +210,7 @@ def push(large: bool, clients: int, chunked: bool, setup: Setup) -> Case:
         _clients(clients),
         *(["in memory"] if setup.memory else []),
     ]
-    return Case(", ".join(words), setup, "MB/s", "blob", run, at_least=2)
+    return Case(", ".join(words), setup, "MB/s", "blob", run, at_least=least)
 
 
 def storm() -> Case:

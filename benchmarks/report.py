@@ -15,6 +15,8 @@ from benchmarks.servers import Program
 
 BEGIN: Final = "<!-- results: begin (written by make bench) -->"
 END: Final = "<!-- results: end -->"
+S3_BEGIN: Final = "<!-- S3: begin (written by python -m benchmarks.s3 --write) -->"
+S3_END: Final = "<!-- S3: end -->"
 _PIECES: Final = 512
 
 
@@ -138,10 +140,10 @@ def _disk_speed(directory: Path) -> float:
         path.unlink()
 
 
-def write_between_markers(page: Path, text: str) -> None:
+def write_between_markers(page: Path, text: str, first: str = BEGIN, last: str = END) -> None:
     """Replace what stands between the markers of ``page``. Raises BenchmarkFailed without them."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.read_text().partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise BenchmarkFailed(f"{page} lacks the lines {BEGIN!r} and {END!r}")
+        raise BenchmarkFailed(f"{page} lacks the lines {first!r} and {last!r}")
     page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

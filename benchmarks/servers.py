@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -72,12 +72,25 @@ def _version(path: str) -> str:
 
 
 @dataclass(frozen=True)
+class Bucket:
+    """Where bytes lie when it is not on this machine's disk.
+
+    ``parameters`` is what `storage` says of it, for a server with the given root directory;
+    ``drop`` removes objects of more than so many bytes below that, but for those of these digests.
+    """
+
+    parameters: Callable[[str], Mapping[str, Any]]
+    drop: Callable[[str, int, Container[str]], None]
+
+
+@dataclass(frozen=True)
 class Setup:
     """How a server runs: who may ask, and where its bytes lie."""
 
     name: str
     login: bool = False
     memory: bool = False
+    bucket: Bucket | None = None
 
 
 class Server:
@@ -98,6 +111,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=self._environment(),
             )
 
     def _config(self) -> dict[str, Any]:
@@ -117,12 +131,28 @@ class Server:
             },
             "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
         }
+        if self.setup.bucket:
+            del config["storage"]["filesystem"]
+            config["storage"].update(self.setup.bucket.parameters(self._prefix))
         if self.setup.login:
             passwords = self.directory / "htpasswd"
             digest = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(BCRYPT_COST))
             passwords.write_text(f"{USER}:{digest.decode()}\n")
             config["auth"] = {"htpasswd": {"realm": "benchmarks", "path": str(passwords)}}
         return config
+
+    def _environment(self) -> dict[str, str]:
+        """Nothing of AWS (distribution 2.8 panics at AWS_CA_BUNDLE). Longshore's record of a bucket
+        would lie in /var/lib."""
+        inherited = {name: os.environ[name] for name in os.environ if not name.startswith("AWS_")}
+        if self.setup.bucket:
+            inherited["LONGSHORE_DATABASE_URL"] = f"sqlite:///{self.directory}/longshore.db"
+        return inherited
+
+    @property
+    def _prefix(self) -> str:
+        """The root directory in a bucket."""
+        return f"/{self.program.name}-{self.setup.name}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -183,6 +213,9 @@ class Server:
         Bounds the disk space in use. Nobody asks for these again; every program here keeps them
         at the same place. ``kept`` are digests to spare.
         """
+        if self.setup.bucket:
+            self.setup.bucket.drop(self._prefix, larger, kept)
+            return
         for data in self.root.glob("docker/registry/v2/blobs/sha256/*/*/data"):
             if data.stat().st_size > larger and f"sha256:{data.parent.name}" not in kept:
                 shutil.rmtree(data.parent)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from longshore.telemetry.metrics import DEFINITIONS
+from longshore.telemetry.definitions import DEFINITIONS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "metrics.md"
 _HEAD = """\

@@ -5,7 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
 
+from longshore.api.application import ROUTERS
+from longshore.api.refused import RESOURCE_TYPES, resource_type
 from longshore.cli.main import COMMANDS
 from longshore.http.health import debug_routes, health_routes
 from longshore.http.routing import Route
@@ -73,3 +76,28 @@ def test_no_package_is_a_drawer_for_everything():
     drawers = {"utils", "util", "common", "helpers", "misc", "core", "base"}
 
     assert {path.stem for path in PACKAGE.rglob("*.py")} & drawers == set()
+
+
+def test_no_command_changes_people_past_the_audit_log():
+    """``People.change`` makes a change and tells of it; ``write`` would only make it."""
+    commands = [path.read_text() for path in (PACKAGE / "cli").glob("*.py")]
+
+    changing = [text for text in commands if "from longshore.cli.people import" in text]
+
+    assert len(changing) >= 4
+    assert not any(re.search(r"\.write\(partial|metadata\.write\(", text) for text in changing)
+
+
+def test_the_audit_log_has_a_word_for_what_every_route_of_the_api_changes():
+    routes = [
+        f"{prefix}{route.path}"
+        for prefix, routers in ROUTERS.items()
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute) and (route.methods or set()) - {"GET", "HEAD"} and prefix
+    ]
+
+    unnamed = [path for path in routes if resource_type(path) not in RESOURCE_TYPES.values()]
+
+    assert len(routes) > 30
+    assert unnamed == [], "name the last word of the path in longshore.api.refused.RESOURCE_TYPES"

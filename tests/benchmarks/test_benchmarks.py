@@ -49,6 +49,18 @@ def test_every_kind_of_case_is_measured_and_nothing_is_left_behind(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.service
+@pytest.mark.usefixtures("ceph")  # says what is missing; the benchmark has a service of its own
+def test_both_servers_are_measured_on_one_s3_service() -> None:
+    program("docker-registry")
+    argv = [sys.executable, "-m", "benchmarks.s3", "--scale", "tiny", "--only", "blob push, large"]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=110, check=False, cwd=PROJECT
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| blob push, large") == 4
+
+
 def _case(*, more_is_better: bool, at_least: float | None = None, at_most: float | None = None):
     return Case(
         "a case",

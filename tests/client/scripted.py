@@ -46,28 +46,18 @@ Script = Callable[[Seen], Answer]
 
 
 class ScriptedServer:
-    """A server on loopback; `seen` is every request it got."""
+    """A server on loopback; `seen` is every request it got, `connected` its open connections."""
 
     def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
-        self.active = 0
-        self.idle = threading.Condition()
+        self.connected = 0
+        self._left = threading.Condition()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def answer(self) -> None:
-                with outer.idle:
-                    outer.active += 1
-                try:
-                    self.exchange()
-                finally:
-                    with outer.idle:
-                        outer.active -= 1
-                        outer.idle.notify_all()
-
-            def exchange(self) -> None:
                 parts = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 request = Seen(
@@ -97,6 +87,17 @@ class ScriptedServer:
             def handle_error(self, *args: Any) -> None:
                 """Clients that hang up are part of these tests."""
 
+            def process_request(self, request: Any, client_address: Any) -> None:
+                with outer._left:
+                    outer.connected += 1
+                super().process_request(request, client_address)
+
+            def shutdown_request(self, request: Any) -> None:
+                super().shutdown_request(request)
+                with outer._left:
+                    outer.connected -= 1
+                    outer._left.notify_all()
+
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         if context:
@@ -111,9 +112,10 @@ class ScriptedServer:
         return f"127.0.0.1:{self.port}"
 
     def wait_for_others(self) -> None:
-        """Called by a script: wait until its request is the only one that is not done."""
-        with self.idle:
-            self.idle.wait_for(lambda: self.active <= 1, timeout=10)
+        """Called by a script: wait until its connection is the only one. Then whatever came over
+        one that was cut has been read: connections are accepted in the order they were made."""
+        with self._left:
+            self._left.wait_for(lambda: self.connected <= 1, timeout=10)
 
     def start(self) -> None:
         self._thread.start()

@@ -4,39 +4,75 @@ import secrets
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import yaml
 
 from tests.clients import wire
 from tests.services.ceph import ACCESS_KEY, SECRET_KEY, Ceph
 from tests.services.images import digest_of, multi_platform_image
-from tests.services.programs import Shell
+from tests.services.programs import PROJECT, Shell
 from tests.services.registries import Registry, RegistryFactory
+
+if TYPE_CHECKING:
+    from tests.services.gcs import GCS
 
 pytestmark = pytest.mark.service
 
 StartNode = Callable[..., Registry]
+Parameters = dict[str, str]
 
 
-@pytest.fixture
-def start_node(
-    registry_factory: RegistryFactory, ceph: Ceph, bucket: str, postgres_url: str
-) -> StartNode:
-    """Starts one more server of the same registry: distribution's keys, and where metadata lies."""
-    parameters = {
+def s3_parameters(request: pytest.FixtureRequest) -> Parameters:
+    ceph: Ceph = request.getfixturevalue("ceph")
+    return {
         "region": "us-east-1",
         "regionendpoint": ceph.url,
-        "bucket": bucket,
+        "bucket": request.getfixturevalue("bucket"),
         "accesskey": ACCESS_KEY,
         "secretkey": SECRET_KEY,
-        "rootdirectory": f"/{uuid.uuid4().hex}",
     }
+
+
+def azure_parameters(request: pytest.FixtureRequest) -> Parameters:
+    """The example's keys; an emulator is at another address, and the container is one of its."""
+    example = yaml.safe_load((PROJECT / "examples" / "azure.yml").read_text())["storage"]["azure"]
+    return {
+        **example,
+        "serviceurl": request.getfixturevalue("azurite").account_url(example["accountname"]),
+        "container": request.getfixturevalue("container_of_the_example"),
+    }
+
+
+def gcs_parameters(request: pytest.FixtureRequest) -> Parameters:
+    """The example's keys; an emulator is at another address, and the bucket is one of its."""
+    example = yaml.safe_load((PROJECT / "examples" / "gcs.yml").read_text())["storage"]["gcs"]
+    gcs: GCS = request.getfixturevalue("gcs")
+    return {
+        **example,
+        "endpoint": gcs.url,
+        "bucket": request.getfixturevalue("gcs_bucket"),
+        "keyfile": str(request.getfixturevalue("gcs_keyfile")),
+    }
+
+
+@pytest.fixture(
+    params=[("s3", s3_parameters), ("azure", azure_parameters), ("gcs", gcs_parameters)],
+    ids=lambda pair: pair[0],
+)
+def start_node(
+    request: pytest.FixtureRequest, registry_factory: RegistryFactory, postgres_url: str
+) -> StartNode:
+    """Starts one more server of the same registry: distribution's keys, and where metadata lies."""
+    driver, parameters_of = request.param
+    parameters = {**parameters_of(request), "rootdirectory": f"/{uuid.uuid4().hex}"}
 
     def start(**storage: object) -> Registry:
         return registry_factory(
             {
-                "storage": {"filesystem": None, "s3": parameters, **storage},
+                "storage": {"filesystem": None, driver: parameters, **storage},
                 "http": {"secret": "the same everywhere"},
                 "longshore": {"database": {"url": postgres_url}},
             }

@@ -9,6 +9,7 @@ import pytest
 from longshore.config import shape
 from longshore.config.compat import ROWS, Row, Status
 from longshore.settings import SECTIONS
+from longshore.storage.settings import DRIVERS
 from tests.config.loading import Loader
 
 HEAD = "version: 0.1\nstorage: inmemory\n"
@@ -62,9 +63,8 @@ def test_what_is_accepted_without_effect_says_why(config: Loader, text: str, sai
     ("text", "said"),
     [
         ("proxy: {remoteurl: 'https://registry-1.docker.io'}", "proxy: a pull-through cache is not built"),
-        ("notifications: {endpoints: [{name: a, url: 'http://x'}]}", "notifications: events cannot be sent"),
-        ("middleware: {storage: [{name: cloudfront, options: {baseurl: 'https://c'}}]}", "middleware: middleware cannot be loaded"),
-        ("middleware: {registry: [{name: x}]}", "middleware: middleware cannot be loaded"),
+        ("middleware: {repository: [{name: x}]}", "middleware.repository: middleware of repositories cannot be loaded"),
+        ("middleware: {registry: [{name: x}]}", "middleware.registry: middleware of the registry cannot be loaded"),
         ("http: {tls: {letsencrypt: {cachefile: /c, hosts: [a]}}}", "http.tls.letsencrypt: certificates cannot be fetched"),
         ("policy: {repository: {classes: [image]}}", "policy.repository.classes: what a repository may hold"),
     ],
@@ -76,13 +76,12 @@ def test_what_would_be_wrong_to_ignore_is_refused(config: Loader, text: str, sai
     assert problem.endswith("(config.yml:3)")
 
 
-@pytest.mark.parametrize("driver", ["azure", "gcs", "swift", "oss"])
-def test_a_driver_that_is_not_built_yet_is_refused_by_name(config: Loader, driver: str):
-    (problem,) = config.problems(f"version: 0.1\nstorage: {{{driver}: {{unknown: 1}}}}\n")
+def test_a_driver_that_is_not_there_is_refused_with_those_that_are(config: Loader):
+    (problem,) = config.problems("version: 0.1\nstorage: {s3aws: {unknown: 1}}\n")
 
     assert problem == (
-        f"storage.{driver}: the storage driver {driver} is not built yet; there are: filesystem, "
-        "inmemory, s3 (config.yml:2)"
+        "storage.s3aws: is the driver s3 under its old name; write storage.s3; there are: "
+        f"{', '.join(DRIVERS)} (config.yml:2)"
     )
 
 
@@ -117,4 +116,21 @@ def test_a_refusal_names_the_variable_it_comes_from(config: Loader):
 def test_an_unknown_key_in_something_unused_is_still_reported(config: Loader):
     assert config.problems(f"{HEAD}proxy: {{remotURL: x}}\n") == [
         "proxy.remotURL: unknown key; did you mean remoteurl? (config.yml:3)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{name: cloudfrnt}", "name: there is no storage middleware 'cloudfrnt'; did you mean cloudfront?; there are: redirect, cloudfront, rewrite"),
+        ("{name: redirect}", "options: redirect needs baseurl"),
+        ("{name: redirect, options: {baseurl: c}}", "options: baseurl must begin with http:// or https://"),
+        ("{name: cloudfront, options: {baseurl: c}}", "options: cloudfront needs privatekey and keypairid"),
+        ("{name: rewrite, options: {baseurl: c}}", "options: baseurl is no option of rewrite; it takes: host, scheme, trimpathprefix"),
+        ("{name: rewrite}", "options: rewrite needs scheme, host or trimpathprefix"),
+    ],
+)  # fmt: skip
+def test_storage_middleware_that_cannot_work_is_refused(config: Loader, entry: str, said: str):
+    assert config.problems(f"{HEAD}middleware: {{storage: [{entry}]}}\n") == [
+        f"middleware.storage[0]: {said} (config.yml:3)"
     ]

@@ -16,7 +16,7 @@ from longshore.db.settings import DatabaseSettings
 from longshore.http.settings import HTTPSettings, ServerSettings
 from longshore.registry.settings import ValidationSettings
 from longshore.settings import SECTIONS
-from longshore.storage.settings import StorageSettings
+from longshore.storage.settings import DRIVERS, StorageSettings
 from longshore.telemetry.settings import HealthSettings, LogLevel, LogSettings
 from tests.config.loading import Loader
 
@@ -189,11 +189,11 @@ class TestDistributionsRule:
             )
         ]
 
-    def test_08_a_driver_that_is_not_built_is_named_with_the_variable(self, config: Loader):
-        assert config.problems(REGISTRY_STORAGE_OSS_BUCKET="images") == [
+    def test_08_a_driver_that_is_not_there_is_named_with_the_variable(self, config: Loader):
+        assert config.problems(REGISTRY_STORAGE_S3AWS_BUCKET="images") == [
             (
-                "storage.oss: the storage driver oss is not built yet; there are: filesystem, inmemory, s3 "
-                "(REGISTRY_STORAGE_OSS_BUCKET)"
+                "storage.s3aws: is the driver s3 under its old name; write storage.s3; there are: "
+                f"{', '.join(DRIVERS)} (REGISTRY_STORAGE_S3AWS_BUCKET)"
             )
         ]
 
@@ -356,29 +356,30 @@ class TestBelowOptions:
 
     def test_keys_are_made_segment_by_segment(self):
         found = overlaid(
-            REGISTRY_MIDDLEWARE_STORAGE_0_NAME="cloudfront",
-            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_BASEURL="https://cdn.example",
-            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_LIST_0="a",
-            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_LIST_1="b",
-            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_DEEP_ER="1",
+            REGISTRY_MIDDLEWARE_REGISTRY_0_NAME="cloudfront",
+            REGISTRY_MIDDLEWARE_REGISTRY_0_OPTIONS_BASEURL="https://cdn.example",
+            REGISTRY_MIDDLEWARE_REGISTRY_0_OPTIONS_LIST_0="a",
+            REGISTRY_MIDDLEWARE_REGISTRY_0_OPTIONS_LIST_1="b",
+            REGISTRY_MIDDLEWARE_REGISTRY_0_OPTIONS_DEEP_ER="1",
         )
 
         options = {"baseurl": "https://cdn.example", "list": ["a", "b"], "deep": {"er": 1}}
-        assert found == {"middleware": {"storage": [{"name": "cloudfront", "options": options}]}}
+        assert found == {"middleware": {"registry": [{"name": "cloudfront", "options": options}]}}
 
     def test_an_existing_key_is_found_whatever_its_case_and_underscores(self):
         found = overlaid(
-            REGISTRY_STORAGE_GCS_CREDENTIALS="{private_key: a, Type: b}",
-            REGISTRY_STORAGE_GCS_CREDENTIALS_PRIVATE_KEY="c",
-            REGISTRY_STORAGE_GCS_CREDENTIALS_TYPE="d",
+            REGISTRY_MIDDLEWARE_REGISTRY="[{options: {private_key: a, Type: b}}]",
+            REGISTRY_MIDDLEWARE_REGISTRY_0_OPTIONS_PRIVATE_KEY="c",
+            REGISTRY_MIDDLEWARE_REGISTRY_0_OPTIONS_TYPE="d",
         )
 
-        assert found == {"storage": {"gcs": {"credentials": {"private_key": "c", "Type": "d"}}}}
+        options = {"private_key": "c", "Type": "d"}
+        assert found == {"middleware": {"registry": [{"options": options}]}}
 
     def test_there_is_nothing_below_a_single_value(self, config: Loader):
         problems = config.problems(
-            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS="text",
-            REGISTRY_MIDDLEWARE_STORAGE_0_OPTIONS_A="b",
+            REGISTRY_MIDDLEWARE_REGISTRY_0_OPTIONS="text",
+            REGISTRY_MIDDLEWARE_REGISTRY_0_OPTIONS_A="b",
         )
 
-        assert problems[0].startswith("middleware.storage[0].options: is set to something else")
+        assert problems[0].startswith("middleware.registry[0].options: is set to something else")

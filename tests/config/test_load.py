@@ -17,11 +17,12 @@ from longshore.http.settings import HTTPSettings, ServerSettings
 from longshore.http.tls import ClientAuthentication
 from longshore.registry.settings import CatalogSettings, ManifestSettings
 from longshore.settings import SECTIONS
-from longshore.storage.settings import StorageSettings
+from longshore.storage.settings import DRIVERS, StorageSettings
 from longshore.telemetry.settings import HealthSettings, LogFormat, LogLevel, LogSettings
 from tests.config.loading import LEAST, Loader
 
 HEAD = "version: 0.1\nstorage: inmemory\n"
+THERE_ARE = ", ".join(DRIVERS)
 
 
 class TestProblems:
@@ -68,9 +69,9 @@ class TestProblems:
             ("HTTP: {}", "HTTP: unknown key; did you mean http? (config.yml:3)"),
             ("zzz: 1", "zzz: unknown key (config.yml:3)"),
             (
-                "rootdirectory: /x",
-                ("rootdirectory: unknown key; did you mean storage.filesystem.rootdirectory or "
-                "storage.s3.rootdirectory? (config.yml:3)"),
+                "service: x",
+                ("service: unknown key; did you mean auth.silly.service or "
+                "auth.token.service? (config.yml:3)"),
             ),
             ("longshore: {databse: {}}", "longshore.databse: unknown key; did you mean database? (config.yml:3)"),
             ("redis: {adrs: []}", "redis.adrs: unknown key; did you mean addrs? (config.yml:3)"),
@@ -112,13 +113,13 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("storage", "problem"),
         [
-            ("{}", "storage: no driver is named; write one of: filesystem, inmemory, s3 (config.yml:2)"),
-            ("", "storage: no driver is named; write one of: filesystem, inmemory, s3 (config.yml:2)"),
-            ("{delete: {enabled: true}}", "storage: no driver is named; write one of: filesystem, inmemory, s3 (config.yml:2)"),
-            ("s4", "storage.s4: unknown key; there are: filesystem, inmemory, s3 (config.yml:2)"),
+            ("{}", f"storage: no driver is named; write one of: {THERE_ARE} (config.yml:2)"),
+            ("", f"storage: no driver is named; write one of: {THERE_ARE} (config.yml:2)"),
+            ("{delete: {enabled: true}}", f"storage: no driver is named; write one of: {THERE_ARE} (config.yml:2)"),
+            ("s4", f"storage.s4: unknown key; there are: {THERE_ARE} (config.yml:2)"),
             ("{fielsystem: {}}", "storage.fielsystem: unknown key; did you mean filesystem? (config.yml:2)"),
             ("{filesystem: {}, inmemory: {}}", "storage: only one may be chosen; found filesystem (config.yml:2) and inmemory (config.yml:2)"),
-            ("{gcs: {bucket: b}}", "storage.gcs: the storage driver gcs is not built yet; there are: filesystem, inmemory, s3 (config.yml:2)"),
+            ("{s3aws: {bucket: b}}", f"storage.s3aws: is the driver s3 under its old name; write storage.s3; there are: {THERE_ARE} (config.yml:2)"),
             ("{filesystem: {maxthreads: 0}}", "storage.filesystem.maxthreads: 0 must be at least 1 (config.yml:2)"),
         ],
     )  # fmt: skip
@@ -127,7 +128,7 @@ class TestProblems:
 
     def test_a_file_without_storage_is_refused(self, config: Loader):
         assert config.problems("version: 0.1\n") == [
-            "storage: no driver is named; write one of: filesystem, inmemory, s3"
+            f"storage: no driver is named; write one of: {THERE_ARE}"
         ]
 
     def test_a_secret_is_never_shown(self, config: Loader):

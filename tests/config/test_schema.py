@@ -46,8 +46,8 @@ def test_what_the_loader_takes_is_valid(valid: Any, text: str):
     "text",
     [
         "version: 0.2",
-        "storage: oss",
-        "storage: {oss: {bucket: b}}",
+        "storage: s3aws",
+        "storage: {s3aws: {bucket: b}}",
         "storage: {s3: {region: r}}",
         "auth: {htpasswd: {realm: r}}",
         "http: {adr: x}",

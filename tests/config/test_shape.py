@@ -44,14 +44,21 @@ def test_a_row_cannot_be_a_value_and_a_table():
         shape.build([], [row("x", "a a.b")])
 
 
-def test_a_table_with_free_keys_holds_values_or_lists():
+def test_a_table_with_free_keys_holds_values_lists_or_tables():
     class Inner(Table):
-        pass
+        value: int = setting(0, "A number.")
 
     class Nested(Section):
         key = "nested"
 
         free: Mapping[str, Inner] = setting({}, "Tables.")
 
-    with pytest.raises(TypeError, match="a table with free keys holds values or lists"):
-        shape.build([Nested], [])
+    class Deeper(Section):
+        key = "deeper"
+
+        free: Mapping[str, Mapping[str, int]] = setting({}, "Free keys below free keys.")
+
+    found = [key for key, _ in shape.walk(shape.build([Nested], []))]
+    assert found == ["nested", "nested.free"]
+    with pytest.raises(TypeError, match="free keys below free keys cannot be told apart"):
+        shape.build([Deeper], [])

@@ -1,7 +1,7 @@
 """Bodies that are sent in pieces, to clients that stay and clients that leave."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ async def ask(response: Response, client: Client, method: str = "GET") -> Exchan
 
 
 def stream(pieces: int) -> StreamResponse:
-    async def made() -> AsyncIterator[bytes]:
+    async def made() -> AsyncGenerator[bytes, None]:
         for _ in range(pieces):
             yield b"x" * 1000
 
@@ -98,3 +98,24 @@ async def test_head_has_no_body(file: FileResponse):
 
         assert client.bodies == [b""]
         assert exchange.sent == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_where_pieces_come_from_is_closed_when_the_client_left_or_wants_none(method: str):
+    closed = []
+
+    async def made() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"x" * 1000
+        finally:
+            closed.append("the connection to the storage")
+
+    response = StreamResponse(200, {}, made(), 1 << 30)
+    if method == "GET":
+        await response.begin()
+    await ask(response, Client(patience=2), method)
+
+    assert closed == (
+        ["the connection to the storage"] if method == "GET" else []
+    )  # else not begun

@@ -5,6 +5,7 @@ from functools import partial
 import anyio
 import pytest
 
+from longshore.config.recurrence import Every
 from longshore.jobs import store as jobs
 from longshore.jobs.model import Status
 from longshore.jobs.schedule import Schedule
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 def expiry(registry, age, **options):
-    return UploadExpiry(registry.database, registry.driver, age, **options)
+    return UploadExpiry(registry.database, registry.backends, age, **options)
 
 
 async def staged(registry):
@@ -62,7 +63,7 @@ async def test_it_is_a_job_that_comes_back(registry):
     location = await registry.begin("team/app")
     await registry.client.patch(location, content=b"x" * 1000)
     task = expiry(registry, age=-1)
-    schedule = Schedule(task.kind, every=0.5)
+    schedule = Schedule(task.kind, Every(0.5))
     worker = Worker(registry.database, [task], [schedule], WorkerOptions(poll=0.05))
 
     async with worker.running():
@@ -76,7 +77,7 @@ async def test_it_is_a_job_that_comes_back(registry):
 
 async def two_done(registry):
     listed = partial(jobs.list_jobs, status=Status.DONE, kind="upload-purge", limit=10)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             done = await registry.database.read(listed)
             if len(done) >= 2:

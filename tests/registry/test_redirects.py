@@ -10,6 +10,7 @@ import pytest
 from longshore.oci.digest import Digest
 from longshore.registry.install import DataPlaneOptions
 from longshore.registry.redirects import RedirectRules
+from longshore.storage.driver import StorageUnavailable
 from longshore.storage.filesystem import FilesystemDriver
 from longshore.testing.builders import random_bytes
 
@@ -77,6 +78,20 @@ async def test_a_client_that_is_not_to_be_redirected_gets_the_bytes(cluster, sig
 
     assert answer.status_code == 200
     assert answer.content == DATA
+
+
+async def test_a_blob_whose_url_cannot_be_signed_is_sent_instead(cluster, caplog):
+    class BrokenDriver(FilesystemDriver):
+        async def presigned_url(self, path, method, lifetime):
+            raise StorageUnavailable("filesystem", path, "nobody signs here")
+
+    cluster.driver_type = BrokenDriver
+    async with cluster.node(DataPlaneOptions(redirect=RedirectRules())) as registry:
+        await registry.push_blob("team/app", DATA)
+        answers = [await registry.client.get(BLOB) for _ in range(2)]
+
+    assert [answer.content for answer in answers] == [DATA, DATA]
+    assert caplog.text.count("nobody signs here") == 1
 
 
 @pytest.mark.parametrize(

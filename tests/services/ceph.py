@@ -49,7 +49,7 @@ mon data avail warn = 2
 [osd]
 osd objectstore = memstore
 osd data = {directory}/osd.0
-memstore device bytes = 4294967296
+memstore device bytes = {memory}
 osd class dir = /usr/lib/x86_64-linux-gnu/rados-classes
 osd class load list = *
 osd class default list = *
@@ -58,13 +58,15 @@ rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw data = {directory}/rgw
 rgw dns name = 127.0.0.1
 rgw crypt require ssl = false
+rgw gc obj min wait = 1
 """
 
 
 class Ceph:
     """A running gateway. Objects are in memory and gone at the end."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, memory: int = 12 << 30) -> None:
+        """``memory``: bytes that it may hold."""
         self.port = free_port()
         self._directory = directory
         self._services: list[Service] = []
@@ -74,7 +76,12 @@ class Ceph:
         mon1, mon2 = free_port(), free_port()
         (directory / "ceph.conf").write_text(
             _CONFIGURATION.format(
-                fsid=fsid, mon1=mon1, mon2=mon2, directory=directory, port=self.port
+                fsid=fsid,
+                mon1=mon1,
+                mon2=mon2,
+                directory=directory,
+                port=self.port,
+                memory=memory,
             )
         )
         self._monitor(fsid, mon1, mon2)
@@ -141,6 +148,20 @@ class Ceph:
             "user", "create", "--uid=tests", "--display-name=Tests",
             f"--access-key={ACCESS_KEY}", f"--secret-key={SECRET_KEY}",
         )  # fmt: skip
+
+    def collect(self) -> None:
+        """Free the memory of objects that were removed; the gateway would do it in an hour."""
+        self._run(
+            "radosgw-admin", "-c", self._directory / "ceph.conf", "-n", "client.rgw.a",
+            "gc", "process", "--include-all",
+        )  # fmt: skip
+
+    def create_swift_key(self, user: str, key: str) -> None:
+        """Let the user ``user:swift`` use the gateway's other protocol, that of Swift."""
+        admin = ("radosgw-admin", "-c", self._directory / "ceph.conf", "-n", "client.rgw.a")
+        name = f"--subuser={user}:swift"
+        self._run(*admin, "subuser", "create", f"--uid={user}", name, "--access=full")
+        self._run(*admin, "key", "create", name, "--key-type=swift", f"--secret-key={key}")
 
     def stop(self) -> None:
         """End it. Nothing of it is to be kept, and the OSD would take seconds to end by itself."""

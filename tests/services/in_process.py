@@ -1,6 +1,6 @@
 """A registry in process: the real application over real storage, on SQLite and on PostgreSQL."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,15 @@ from longshore.access.anonymous import AnonymousController
 from longshore.access.model import AccessController
 from longshore.db.database import Database
 from longshore.http.application import Application
+from longshore.http.routing import Route
 from longshore.oci.digest import Digest
+from longshore.outbox.recording import Outbox
 from longshore.registry.faults import explain_storage
 from longshore.registry.install import DataPlaneOptions, install
+from longshore.registry.policy import PushGate, StorageGate
+from longshore.registry.upstream import Upstream
+from longshore.storage.backends import Backend, Backends, Placement
+from longshore.storage.driver import StorageDriver
 from longshore.storage.filesystem import FilesystemDriver
 from longshore.testing.builders import Content, Image
 
@@ -29,6 +35,8 @@ class Registry:
     application: Application
     database: Database
     driver: FilesystemDriver
+    backends: Backends
+    upstream: Upstream | None = None
 
     async def begin(self, name: str, query: str = "") -> str:
         """Start an upload; its location."""
@@ -67,6 +75,12 @@ class Cluster:
     options: DataPlaneOptions = field(default_factory=DataPlaneOptions)
     access: AccessController = field(default_factory=AnonymousController)
     driver_type: type[FilesystemDriver] = FilesystemDriver
+    named: Sequence[str] = ()
+    rules: Sequence[Placement] = ()
+    upstream: Callable[[Database, StorageDriver], Upstream] | None = None
+    gates: Sequence[PushGate] = ()
+    outbox: Outbox = field(default_factory=Outbox)
+    storage_gates: Callable[[Database], Sequence[StorageGate]] = lambda _: ()
 
     def _database(self) -> Database:
         database = Database(self.url, pool_size=4)
@@ -75,19 +89,41 @@ class Cluster:
         return database
 
     @asynccontextmanager
-    async def node(self, options: DataPlaneOptions | None = None) -> AsyncIterator[Registry]:
+    async def node(
+        self,
+        options: DataPlaneOptions | None = None,
+        before: Sequence[Route] = (),
+        around: Callable[[Database, Sequence[Route]], Sequence[Route]] = lambda _, routes: routes,
+    ) -> AsyncIterator[Registry]:
         database = await anyio.to_thread.run_sync(self._database)
         driver = self.driver_type(self.directory)
-        await driver.open()
-        routes = install(database, driver, self.access, options or self.options)
-        application = Application(routes, _nothing(), explain=explain_storage)
+        named = {
+            name: Backend.of(self.driver_type(self.directory.with_name(f"data-{name}")))
+            for name in self.named
+        }
+        backends = Backends(Backend.of(driver), named, self.rules)
+        await backends.open()
+        upstream = self.upstream(database, driver) if self.upstream else None
+        plane = install(
+            database,
+            backends,
+            self.access,
+            options or self.options,
+            self.gates,
+            self.outbox,
+            upstream=upstream,
+            storage_gates=self.storage_gates(database),
+        )
+        application = Application(
+            [*before, *around(database, plane.routes)], _nothing(), explain=explain_storage
+        )
         transport = httpx.ASGITransport(application, raise_app_exceptions=True)
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                yield Registry(client, application, database, driver)
+                yield Registry(client, application, database, driver, backends, upstream)
         finally:
             await anyio.to_thread.run_sync(database.close)
-            await driver.close()
+            await backends.close()
 
 
 @asynccontextmanager

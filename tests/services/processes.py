@@ -106,7 +106,9 @@ class Service:
             _RUNNING.remove(self)
 
     def tail(self, lines: int = _LOG_LINES) -> str:
-        """The last lines of its output since `mark`."""
+        """The last lines of its output since `mark`; nothing when the log is gone."""
+        if not self.log.exists():
+            return ""
         with self.log.open(errors="replace") as source:
             source.seek(self._seen)
             return "\n".join(line[:_LINE_LENGTH] for line in source.read().splitlines()[-lines:])

@@ -16,12 +16,13 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 GO_TOOLS = PROJECT / ".tools" / "bin"
+NODE_TOOLS = PROJECT / ".tools" / "node" / "node_modules" / ".bin"
 _SYSTEM = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 def search_path() -> str:
     """The PATH on which tests look for programs: the project's own tools first."""
-    return os.pathsep.join([str(GO_TOOLS), os.environ.get("PATH", ""), *_SYSTEM])
+    return os.pathsep.join([str(GO_TOOLS), str(NODE_TOOLS), os.environ.get("PATH", ""), *_SYSTEM])
 
 
 def missing(what: str) -> NoReturn:
@@ -37,12 +38,17 @@ def program(name: str) -> str:
     """The full path of a program, or the end of the test with what would install it."""
     found = shutil.which(name, path=search_path())
     if found is None:
-        installer = "install-go-tools" if name in GO_PROGRAMS else "install-debian-packages"
+        installer = _INSTALLERS.get(name, "install-debian-packages")
         missing(f"{name} is not installed: run scripts/{installer}")
     return found
 
 
-GO_PROGRAMS = frozenset({"crane", "regctl", "oras", "conformance"})
+_INSTALLERS = {
+    **dict.fromkeys(
+        ("crane", "regctl", "oras", "conformance", "fake-gcs-server"), "install-go-tools"
+    ),
+    **dict.fromkeys(("azurite-blob", "node"), "install-node-tools"),
+}
 
 
 def root_only(why: str) -> None:

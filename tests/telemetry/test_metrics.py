@@ -1,5 +1,6 @@
 """Metrics: distribution's names, added up over processes, every one documented."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from scripts.metrics_reference import PAGE, render
 
+from longshore.telemetry.definitions import DEFINITIONS
 from longshore.telemetry.exchange import Exchange
-from longshore.telemetry.metrics import DEFINITIONS, Metrics, forget
+from longshore.telemetry.metrics import Metrics, forget
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +54,63 @@ async def test_requests_are_counted_under_distributions_names():
     assert found["registry_http_response_size_bytes_bucket{handler=manifest,le=1024.0}"] == 0
     assert found["registry_http_response_size_bytes_bucket{handler=manifest,le=2048.0}"] == 5
     assert found["longshore_refused_requests_total{code=MANIFEST_UNKNOWN}"] == 1
+
+
+async def test_attempts_at_jobs_and_events_are_counted():
+    metrics = Metrics()
+    metrics.job_attempt("gc", "done", 2.0)
+    metrics.job_attempt("gc", "failed", 20.0)
+    metrics.events("audit", "delivered", 5)
+
+    found = numbers(await metrics.exposition())
+
+    assert found["longshore_jobs_total{kind=gc,outcome=done}"] == 1
+    assert found["longshore_jobs_total{kind=gc,outcome=failed}"] == 1
+    assert found["longshore_job_duration_seconds_sum{kind=gc}"] == 22
+    assert found["longshore_job_duration_seconds_bucket{kind=gc,le=5.0}"] == 1
+    assert found["longshore_events_total{listener=audit,outcome=delivered}"] == 5
+
+
+async def test_requests_to_directories_are_counted():
+    metrics = Metrics()
+    metrics.directory_asked("corp", "answered", 0.02)
+    metrics.directory_asked("corp", "unavailable", 5.0)
+
+    found = numbers(await metrics.exposition())
+
+    name = "longshore_ldap_request_duration_seconds"
+    assert found[f"{name}_count{{outcome=answered,server=corp}}"] == 1
+    assert found[f"{name}_sum{{outcome=unavailable,server=corp}}"] == 5
+
+
+async def test_a_gauge_by_kind_goes_back_to_zero_when_nothing_is_said_of_the_kind():
+    answers = [OSError("the database is away"), {"gc": 3.0}]
+
+    async def sample():
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return {"longshore_jobs_dead": answer}
+
+    async def until(**wanted):
+        async with asyncio.timeout(10):
+            while True:
+                found = numbers(await metrics.exposition())
+                if all(
+                    found.get(f"longshore_jobs_dead{{kind={kind}}}") == value
+                    for kind, value in wanted.items()
+                ):
+                    return
+                await asyncio.sleep(0.01)
+
+    metrics = Metrics()
+    metrics.sample_groups(sample)
+    task = asyncio.create_task(metrics.run(interval=0.01, sampling=0.01))
+    await until(gc=3)
+    answers[0] = {"adopt": 1.0}
+    await until(gc=0, adopt=1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_nothing_is_counted_twice_by_looking():

@@ -1,7 +1,9 @@
 """How a failure looks to a person: one line, with the value that was wrong and what to do."""
 
+from longshore.audit.model import Tampered
 from longshore.client.errors import ClientError, first_error
 from longshore.config.problems import ConfigurationInvalid
+from longshore.identity.errors import IdentityError
 from longshore.oci.errors import RegistryError
 
 
@@ -18,7 +20,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         named = f"{error.filename}: " if error.filename else ""
         return f"{named}{error.strerror}"
-    if isinstance(error, RegistryError | ClientError | CommandFailed):
+    if isinstance(error, RegistryError | ClientError | CommandFailed | IdentityError | Tampered):
         return " ".join(str(error).split())
     if isinstance(error, ConfigurationInvalid):
         return str(error)  # all problems, one a line

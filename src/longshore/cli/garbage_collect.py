@@ -10,12 +10,13 @@ import typer
 from longshore import migrations
 from longshore.app import database_url
 from longshore.cli.failure import CommandFailed
+from longshore.config.load import Configuration
 from longshore.db import occupancy
 from longshore.db.database import Database
-from longshore.gc.collection import OfflineCollection, Report, StorageUnknown
+from longshore.gc.offline import OfflineCollection, Report
+from longshore.gc.unknown import AdoptionRunning, StorageUnknown
 from longshore.settings import load_configuration
-from longshore.storage import drivers
-from longshore.storage.settings import StorageSettings
+from longshore.storage.configured import create_backends
 
 
 def command(
@@ -43,16 +44,14 @@ def command(
     try:
         migrations.upgrade(database)
         with occupancy.alone(database):
-            report = asyncio.run(
-                _collect(configuration[StorageSettings], database, dry_run, delete_untagged, quiet)
-            )
+            report = asyncio.run(_collect(configuration, database, dry_run, delete_untagged, quiet))
     except occupancy.Occupied as error:
         raise CommandFailed(
             "a server is accepting pushes to this registry, and a push that meets a collection may "
             "lose its blobs. Stop the server, or restart it with "
             "REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED=true meanwhile"
         ) from error
-    except StorageUnknown as error:
+    except (AdoptionRunning, StorageUnknown) as error:
         raise CommandFailed(f"nothing was removed: {error}") from error
     finally:
         database.close()
@@ -69,10 +68,14 @@ def command(
 
 
 async def _collect(
-    storage: StorageSettings, database: Database, dry_run: bool, delete_untagged: bool, quiet: bool
+    configuration: Configuration,
+    database: Database,
+    dry_run: bool,
+    delete_untagged: bool,
+    quiet: bool,
 ) -> Report:
-    driver = drivers.create(storage)
-    await driver.open()
+    backends = create_backends(configuration)
+    await backends.open()
 
     def say(line: str) -> None:
         if not quiet:
@@ -80,8 +83,8 @@ async def _collect(
 
     try:
         run = OfflineCollection(
-            database, driver, say, dry_run=dry_run, delete_untagged=delete_untagged
+            database, backends, say, dry_run=dry_run, delete_untagged=delete_untagged
         )
         return await run.run()
     finally:
-        await driver.close()
+        await backends.close()

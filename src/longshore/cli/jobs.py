@@ -12,11 +12,10 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from longshore import migrations
-from longshore.app import database_url
 from longshore.cli import options
 from longshore.cli.failure import CommandFailed
-from longshore.cli.output import note, show
+from longshore.cli.metadata import registry_database
+from longshore.cli.output import note, show, table
 from longshore.db.database import Connection, Database
 from longshore.jobs import store
 from longshore.jobs.model import Job, JobConflict, LogLine, Status
@@ -53,13 +52,8 @@ def list_command(
     """List jobs, the newest first."""
     with _registry(config) as database:
         found = _read(database, partial(store.list_jobs, status=status, kind=kind, limit=limit))
-    rows = [_COLUMNS, *(_row(job) for job in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    show([_document(job) for job in found], "\n".join(lines), as_json=as_json)
+    text = table(_COLUMNS, map(_row, found))
+    show([_document(job) for job in found], text, as_json=as_json)
 
 
 @app.command(name="show")
@@ -96,26 +90,9 @@ def cancel(job: _Id, config: _Config = None) -> None:
 
 @contextmanager
 def _registry(config: Path | None) -> Iterator[Database]:
-    """The database of a registry that has been started at least once."""
     configuration = load_configuration(config, os.environ)  # noqa: TID251 - handed to the loader
-    database = Database(database_url(configuration), pool_size=1)
-    if database.is_sqlite and not Path(database.url.database or "").is_file():
-        database.close()
-        raise CommandFailed(
-            f"there is no database {database.url.database}: name the config.yml of the registry "
-            "with --config"
-        )
-    database.open()
-    try:
-        found = migrations.current(database)
-        if found != migrations.HEAD:
-            raise CommandFailed(
-                f"the database's schema is {found}, this program's is {migrations.HEAD}: "
-                "use the version that serves the registry, or start this one once"
-            )
+    with registry_database(configuration) as database:
         yield database
-    finally:
-        database.close()
 
 
 def _read(database: Database, work: Callable[[Connection], T]) -> T:

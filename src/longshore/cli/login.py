@@ -11,6 +11,7 @@ from longshore.cli.output import note, run, show
 from longshore.client.addresses import registry_name
 from longshore.client.connection import Connection
 from longshore.client.credentials import Credential, OneCredential
+from longshore.client.device import Code
 from longshore.client.dockerconfig import Stored
 from longshore.client.errors import LocationInvalid, Unauthenticated
 from longshore.client.registry import RegistryClient
@@ -33,6 +34,12 @@ def command(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
+    device: Annotated[
+        bool, typer.Option("--device", help="Show a code to type in at another device.")
+    ] = False,
+    provider: Annotated[
+        str, typer.Option("--provider", help="With --device: which OpenID provider knows you.")
+    ] = "",
     as_json: options.Json = False,
     ca: options.Ca = None,
     insecure: options.Insecure = False,
@@ -46,6 +53,12 @@ def command(
     """
     registry = _registry(server)
     connection = options.connection(ca, insecure, plain_http, trust_realm)
+    if device or provider:
+        if username or password or password_stdin:
+            raise typer.BadParameter("--device needs neither a user name nor a password")
+        stored = run(lambda: _log_in_by_device(registry, connection, provider))
+        _show(registry, stored, as_json=as_json)
+        return
     if username is None and password is None and not password_stdin:
         if run(lambda: _known_login_works(registry, connection)):
             show({"registry": registry, "stored": False}, "Login Succeeded", as_json=as_json)
@@ -54,6 +67,10 @@ def command(
             raise typer.BadParameter("without a terminal, give --username and --password-stdin")
     credential = _credential(username, password, password_stdin)
     stored = run(lambda: _log_in(registry, connection, credential))
+    _show(registry, stored, as_json=as_json)
+
+
+def _show(registry: str, stored: Stored, *, as_json: bool) -> None:
     if stored.file:
         note(_UNENCRYPTED.format(file=stored.file))
     document = {
@@ -104,6 +121,18 @@ async def _known_login_works(registry: str, connection: Connection) -> bool:
         note(error.message)
         return False
     return True
+
+
+async def _log_in_by_device(registry: str, connection: Connection, provider: str) -> Stored:
+    async with RegistryClient(registry, connection=connection) as client:
+        credential = await client.login_by_device(provider, _tell)
+    note(f"You are {credential.username} there.")
+    return await options.logins().store(registry, credential)
+
+
+def _tell(code: Code) -> None:
+    note(f"Open {code.complete or code.address} in a browser, on any device")
+    note(f"and make sure that it shows the code {code.user_code}. Never do that for somebody else.")
 
 
 async def _log_in(registry: str, connection: Connection, credential: Credential) -> Stored:

@@ -11,6 +11,7 @@ from longshore.client.connection import Connection
 from longshore.client.dockerconfig import LoginFiles
 from longshore.client.errors import LocationInvalid
 from longshore.client.locations import Location, parse_location
+from longshore.config.quantities import parse_duration
 from longshore.oci.descriptor import Platform
 from longshore.oci.reference import Reference
 
@@ -89,6 +90,14 @@ def reference(text: str) -> Reference:
     if found.reference is None:
         raise typer.BadParameter(f"{text!r} is local: a registry's reference is expected here")
     return found.reference
+
+
+def duration(text: str) -> float:
+    """Seconds, of an argument such as ``168h``."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def platforms(wanted: Sequence[str] | None, all_platforms: bool) -> list[Platform]:

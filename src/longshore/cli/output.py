@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import anyio
@@ -22,9 +23,24 @@ def show(document: Any, text: str, *, as_json: bool) -> None:
     print(json.dumps(document, indent=2) if as_json else text)
 
 
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows under their heads, each column as wide as its longest cell."""
+    lines = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
 def note(text: str) -> None:
     """Tell a person something that is not the result."""
     print(text, file=sys.stderr)
+
+
+def moment(posix: float | None) -> str:
+    """A time as people read it, in UTC; None: never."""
+    return "never" if posix is None else f"{datetime.fromtimestamp(posix, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def size(count: int) -> str:

@@ -12,6 +12,7 @@ from longshore.backup.transfer import restore
 from longshore.cli.failure import CommandFailed
 from longshore.db import occupancy
 from longshore.db.database import Database
+from longshore.quotas import install as quotas
 from longshore.settings import load_configuration
 
 
@@ -33,6 +34,7 @@ def command(
     database.open()
     try:
         rows = restore(database, file, replace=replace)
+        quotas.recount(database)
     except BackupFailed as error:
         raise CommandFailed(str(error)) from error
     except occupancy.Occupied as error:

@@ -22,6 +22,7 @@ from longshore.http.server.configured import server_options
 from longshore.http.server.run import serve
 from longshore.http.settings import HTTPSettings, ServerSettings
 from longshore.http.tls import TLSFailed
+from longshore.identity.errors import IdentityError
 from longshore.oci.errors import RegistryError
 from longshore.settings import load_configuration
 from longshore.telemetry.install import configure_log, forget_worker
@@ -56,18 +57,24 @@ def run(config: Path | None, *, dev: bool = False) -> None:
     configuration = load_configuration(config, os.environ, dev=dev)  # noqa: TID251
     configure_log(configuration[LogSettings])
     options = server_options(configuration[HTTPSettings], configuration[ServerSettings])
-    with shared_directory() as shared:
-        try:
-            with _quiet_database():
-                installation = prepare(configuration, shared, dev=dev)
-            _announce(configuration, summarize(configuration, installation, options))
-            _serve(installation, options)
-        except (ServerFailed, TLSFailed, RegistryError) as error:
-            raise CommandFailed(_sentence(error)) from error
+    with shared_directory() as shared, explained():
+        with quiet_database():
+            installation = prepare(configuration, shared, dev=dev)
+        _announce(configuration, summarize(configuration, installation, options))
+        _serve(installation, options)
 
 
 @contextlib.contextmanager
-def _quiet_database() -> Iterator[None]:
+def explained() -> Iterator[None]:
+    """Raises CommandFailed, with one sentence, for what keeps a server from running."""
+    try:
+        yield
+    except (ServerFailed, TLSFailed, RegistryError, IdentityError) as error:
+        raise CommandFailed(_sentence(error)) from error
+
+
+@contextlib.contextmanager
+def quiet_database() -> Iterator[None]:
     """What the database logs about a start that fails is in the sentence that ends the command."""
     database = logging.getLogger("longshore.db")
     if not logging.getLogger().isEnabledFor(logging.DEBUG):

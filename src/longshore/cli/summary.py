@@ -14,7 +14,8 @@ from longshore.http.server.engines import choose
 from longshore.http.server.sockets import parse_address
 from longshore.http.settings import HTTPSettings
 from longshore.http.tls import ClientAuthentication
-from longshore.storage.settings import FilesystemSettings, StorageSettings
+from longshore.ldap.settings import LDAPSettings
+from longshore.storage.settings import BackendsSettings, StorageSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def summarize(
     facts = {
         "address": _address(options),
         "storage": _storage(configuration[StorageSettings]),
+        **_more_storage(configuration[BackendsSettings]),
         "database": _database(installation.database_url),
         "login": _login(configuration),
         "tls": _tls(options),
@@ -69,7 +71,7 @@ def summarize(
 def _local_host(address: str) -> str:
     """How a client on this machine reaches ``address``."""
     host, port = parse_address(address)
-    named = host if host not in ("", "0.0.0.0", "::") else "localhost"  # noqa: S104
+    named = host if host not in ("", "0.0.0.0", "::") else "localhost"  # noqa: S104 - compared only
     return f"[{named}]:{port}" if ":" in named else f"{named}:{port}"
 
 
@@ -82,10 +84,14 @@ def _address(options: ServerOptions) -> str:
 
 
 def _storage(settings: StorageSettings) -> str:
-    parameters = settings.parameters
-    if isinstance(parameters, FilesystemSettings):
-        return f"filesystem {parameters.rootdirectory}"
-    return str(parameters.place) if settings.is_remote else settings.driver
+    if settings.driver == "filesystem":
+        return f"filesystem {settings.where}"
+    return settings.where if settings.is_remote else settings.driver
+
+
+def _more_storage(settings: BackendsSettings) -> dict[str, str]:
+    named = [f"{name} ({backend.where})" for name, backend in settings.backends.items()]
+    return {"backends": ", ".join(named)} if named else {}
 
 
 def _database(url: str) -> str:
@@ -105,6 +111,10 @@ def _login(configuration: Configuration) -> str:
         return f"htpasswd {auth.htpasswd.path}{anonymous}"
     if auth.token is not None:
         return f"tokens of {auth.token.issuer}"
+    if auth.longshore is not None:
+        names = [server.name for server in configuration[LDAPSettings].servers]
+        directories = f"; LDAP servers {', '.join(names)}" if names else ""
+        return f"users and projects of the database{directories}"
     return "silly" if auth.silly is not None else "none: everybody may pull and push"
 
 
@@ -127,6 +137,8 @@ def _mode(settings: StorageSettings) -> str:
 
 def _warnings(configuration: Configuration, options: ServerOptions) -> list[str]:
     found = []
+    if configuration[LDAPSettings].servers and configuration[AuthSettings].longshore is None:
+        found.append("longshore.ldap.servers has no effect without auth.longshore")
     open_to_all = configuration[AuthSettings].method == "none" and not options.unix
     if open_to_all and not _loopback(options.address):
         delete = " and delete" if configuration[StorageSettings].delete.enabled else ""
@@ -144,7 +156,7 @@ def _warnings(configuration: Configuration, options: ServerOptions) -> list[str]
             "name a database in longshore.database.url (PostgreSQL when several machines serve)"
         )
     exposed = not (options.unix or options.tls or _loopback(options.address))
-    if configuration[AuthSettings].htpasswd is not None and exposed:
+    if configuration[AuthSettings].method in {"htpasswd", "longshore"} and exposed:
         found.append("passwords travel unencrypted unless a proxy in front speaks TLS")
     return found
 

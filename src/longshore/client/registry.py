@@ -1,12 +1,14 @@
 """RegistryClient: the door to one registry."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
 
+from longshore.client import device
 from longshore.client.addresses import registry_name
 from longshore.client.connection import Connection
-from longshore.client.credentials import Anonymous, CredentialSource
+from longshore.client.credentials import Anonymous, Credential, CredentialSource
+from longshore.client.device import Code
 from longshore.client.errors import ProtocolViolation
 from longshore.client.paging import pages
 from longshore.client.repository import Repository
@@ -63,6 +65,11 @@ class RegistryClient:
         identity_token = await self._transport.authorization.identity_token()
         await self.ping()
         return identity_token
+
+    async def login_by_device(self, provider: str, tell: Callable[[Code], None]) -> Credential:
+        """Log in by a code that somebody types in at another device; what to keep. See
+        :func:`longshore.client.device.log_in`."""
+        return await device.log_in(self._transport, provider, tell)
 
     async def catalog(self) -> AsyncIterator[RepositoryName]:
         """The names of every repository that may be seen, in the registry's order.

@@ -58,17 +58,6 @@ class Row:
     to: str = ""
 
 
-def _driver(name: str, keys: str, reason: str = "") -> Row:
-    return Row(
-        f"storage.{name}",
-        Status.REFUSED,
-        reason or f"the storage driver {name} is not built yet",
-        keys,
-        _always,
-        chooses=True,
-    )
-
-
 def _always(_value: Any) -> bool:
     return True
 
@@ -97,23 +86,28 @@ ROWS: Final[tuple[Row, ...]] = (
         Status.WARNED,
         "the SDK's own log is not kept; log.level: debug shows requests to the storage",
     ),
-    _driver("s3aws", _S3, "is the driver s3 under its old name; write storage.s3"),
-    _driver(
-        "azure",
-        "accountname accountkey container rootdirectory realm max_retries retry_delay "
-        "credentials.type credentials.clientid credentials.tenantid credentials.secret",
+    Row(
+        "storage.azure.connectionstring",
+        Status.REFUSED,
+        "write what it says as accountname, accountkey and, where it names one, serviceurl",
     ),
-    _driver("gcs", "bucket keyfile credentials rootdirectory chunksize useragent"),
-    _driver(  # [v2]
-        "swift",
-        "authurl username password region container tenant tenantid domain domainid prefix "
-        "tenantdomain tenantdomainid trustid insecureskipverify chunksize secretkey accesskey "
-        "authversion endpointtype tempurlcontainerkey tempurlmethods[]",
+    Row(
+        "storage.azure.copy_status_poll_max_retry",
+        Status.WARNED,
+        "copies end with the request that asks for them; max_retries counts repeated requests",
     ),
-    _driver(  # [v2]
-        "oss",
-        "accesskeyid accesskeysecret region endpoint internal bucket encrypt secure chunksize "
-        "rootdirectory encryptionkeyid",
+    Row(
+        "storage.azure.copy_status_poll_delay",
+        Status.WARNED,
+        "copies end with the request that asks for them; retry_delay is the wait before a repetition",
+    ),
+    Row(
+        "storage.s3aws",
+        Status.REFUSED,
+        "is the driver s3 under its old name; write storage.s3",
+        _S3,
+        _always,
+        chooses=True,
     ),
     Row(
         "storage.cache",
@@ -135,18 +129,18 @@ ROWS: Final[tuple[Row, ...]] = (
         matters=_always,
     ),
     Row(
-        "middleware",
+        "middleware.registry",
         Status.REFUSED,
-        "middleware cannot be loaded, so blobs would not come from where it says; "
-        "set disabled: true or remove it",
-        "registry[].name registry[].disabled registry[].options "
-        "repository[].name repository[].disabled repository[].options "
-        "storage[].name storage[].disabled storage[].options",
-        matters=lambda value: (
-            any(_has_active(entries) for entries in value.values())
-            if isinstance(value, dict)
-            else is_set(value)
-        ),
+        "middleware of the registry cannot be loaded; set disabled: true or remove it",
+        "[].name [].disabled [].options",
+        matters=_has_active,
+    ),
+    Row(
+        "middleware.repository",
+        Status.REFUSED,
+        "middleware of repositories cannot be loaded; set disabled: true or remove it",
+        "[].name [].disabled [].options",
+        matters=_has_active,
     ),
     Row(  # [v2]
         "reporting",
@@ -176,17 +170,6 @@ ROWS: Final[tuple[Row, ...]] = (
         matters=lambda value: isinstance(value, dict) and value.get("disabled") is False,
     ),
     Row("http.h2c", Status.WARNED, "HTTP/2 is not offered without TLS either", "enabled"),
-    Row(
-        "notifications",
-        Status.REFUSED,
-        "events cannot be sent to endpoints yet, and whoever waits for them would wait in vain; "
-        "set disabled: true in each endpoint or remove them",
-        "events=EventConfig.includereferences endpoints[].name endpoints[].disabled "
-        "endpoints[].url endpoints[].headers endpoints[].timeout endpoints[].threshold "
-        "endpoints[].backoff endpoints[].ignoredmediatypes[] endpoints[].ignore.mediatypes[] "
-        "endpoints[].ignore.actions[]",
-        matters=lambda value: isinstance(value, dict) and _has_active(value.get("endpoints") or []),
-    ),
     Row(
         "redis",
         Status.WARNED,

@@ -118,9 +118,14 @@ class _Variable:
         return at
 
     def _into_map(self, at: Entries, value: Shape, rest: str, path: str) -> Node:
-        # What is below a free key is at most an index, so the rest is its name, with its underscores.
-        indexed = re.fullmatch(r"(.+)_(\d+)", rest) if isinstance(value, ListOf) else None
-        name, below = (indexed[1], indexed[2]) if indexed else (rest, "")
+        if isinstance(value, Struct):
+            # Tables below free keys: a name that is there already, otherwise one without underscore.
+            known, below = _longest(rest, ((key, key.upper()) for key in at.entries))
+            name, below = (known, below) if known else (rest.partition("_")[::2])
+        else:
+            # What is below a free key is at most an index: the rest is its name, underscores and all.
+            indexed = re.fullmatch(r"(.+)_(\d+)", rest) if isinstance(value, ListOf) else None
+            name, below = (indexed[1], indexed[2]) if indexed else (rest, "")
         existing = {key.upper(): key for key in at.entries}
         name = existing.get(name.upper(), name.lower())
         here = f"{path}.{name}"

@@ -106,7 +106,9 @@ def format_size(count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Marks a field whose text in config.yml is parsed as it stands, not as a YAML number."""
+    """Marks a field whose text in config.yml is parsed as it stands, not as a YAML number.
+
+    ``kind`` names a member of :class:`longshore.config.shape.Kind` in lower case."""
 
     kind: str
 

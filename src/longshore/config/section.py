@@ -14,8 +14,8 @@ keys' own names, a default and one line of help::
         debug: DebugSettings = setting(DebugSettings(), "Metrics and health on their own address.")
 
 Field types: ``bool int float str Path SecretStr``, enumerations and ``Literal``, ``Seconds`` and
-``Size`` (:mod:`longshore.config.quantities`), ``| None`` of these, ``tuple[X, ...]``,
-``Mapping[str, X]`` and other tables. A rule about several fields is a model validator; its
+``Size`` (:mod:`longshore.config.quantities`), ``Recurring`` (:mod:`longshore.config.recurrence`),
+``| None`` of these, ``tuple[X, ...]``, ``Mapping[str, X]`` and other tables. A rule about several fields is a model validator; its
 ValueError is shown behind the table's key, so it begins with what is wrong.
 
 The loader, the environment variables, ``config explain``, the JSON Schema and the reference page

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     SECRET = "a secret text"  # noqa: S105 - a description
     DURATION = "a duration"
     SIZE = "a size"
+    SCHEDULE = "a schedule"
 
     @property
     def is_literal(self) -> bool:
@@ -58,9 +59,9 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
-    """A table whose keys the user invents, of single values or lists of them."""
+    """A table whose keys the user invents, of single values, lists of them, or tables."""
 
-    value: "Leaf | ListOf"
+    value: "Leaf | ListOf | Struct"
 
 
 @dataclass(slots=True)
@@ -124,7 +125,7 @@ _KINDS: Mapping[Any, Kind] = {
 def _of(annotation: Any, marks: Sequence[Any] = ()) -> Shape:
     for mark in marks:
         if isinstance(mark, Written):
-            return Leaf(Kind.DURATION if mark.kind == "duration" else Kind.SIZE)
+            return Leaf(Kind[mark.kind.upper()])
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return _of(arguments[0], arguments[1:])
@@ -137,8 +138,8 @@ def _of(annotation: Any, marks: Sequence[Any] = ()) -> Shape:
         return ListOf(_of(arguments[0]))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         value = _of(arguments[1])
-        if not isinstance(value, Leaf | ListOf):
-            raise TypeError(f"{annotation}: a table with free keys holds values or lists")
+        if isinstance(value, MapOf):
+            raise TypeError(f"{annotation}: free keys below free keys cannot be told apart")
         return MapOf(value)
     if issubclass(annotation, Table):
         return of_model(annotation)
@@ -199,7 +200,8 @@ def _step(text: str) -> tuple[str, tuple[str, ...], bool]:
 
 
 def walk(shape: Struct, path: str = "") -> Iterator[tuple[str, Key]]:
-    """Every key with its dotted path, tables before what is in them; lists of tables as ``[]``."""
+    """Every key with its dotted path, tables before what is in them; lists of tables as ``[]``. What
+    is below keys that the user invents is left out."""
     for name, key in shape.keys.items():
         here = f"{path}.{name}" if path else name
         yield here, key

@@ -24,6 +24,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "greater_than_equal": lambda context: f"must be at least {context['ge']:g}",
     "less_than": lambda context: f"must be less than {context['lt']:g}",
     "less_than_equal": lambda context: f"must be at most {context['le']:g}",
+    "multiple_of": lambda context: f"must be a multiple of {context['multiple_of']}",
     "too_short": lambda context: f"needs at least {context['min_length']}",
     "string_pattern_mismatch": lambda context: f"does not match {context['pattern']}",
 }

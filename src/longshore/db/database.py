@@ -49,6 +49,7 @@ class Database:
         self._engine = self._create_engine()
         self._writer = _SQLiteWriter(self._engine) if self.is_sqlite else None
         self._watch: sqlite3.Connection | None = None
+        self._watching: sqlite3.Cursor | None = None
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
@@ -91,6 +92,7 @@ class Database:
             self._watch = sqlite3.connect(
                 self.url.database or "", timeout=0, isolation_level=None, check_same_thread=False
             )
+            self._watching = self._watch.cursor()
 
     def close(self) -> None:
         """Finish what waits, then disconnect. Blocks: call in a thread."""
@@ -108,10 +110,10 @@ class Database:
         Runs on the event loop on purpose: ``PRAGMA data_version`` looks at shared memory and takes
         about three microseconds; it never waits (time-out 0).
         """
-        if self._watch is None:
+        if self._watching is None:
             return None
         try:
-            found: tuple[int] = self._watch.execute("PRAGMA data_version").fetchone()
+            found: tuple[int] = self._watching.execute("PRAGMA data_version").fetchone()
         except sqlite3.OperationalError:
             return None
         return found[0]

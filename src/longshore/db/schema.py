@@ -1,6 +1,9 @@
 """What all tables share: one MetaData, constraint names, and column types that mean the same thing
 on SQLite and on PostgreSQL."""
 
+from functools import cache
+from importlib import import_module, resources
+from importlib.util import find_spec
 from typing import Any, Final
 
 from sqlalchemy import JSON, BigInteger, Double, Integer, MetaData, Text
@@ -26,3 +29,18 @@ Size: Final = BigInteger()
 Document: Final[JSON] = JSON()
 
 Row = Any
+
+
+class EncryptedText(Text):
+    """Text that :class:`longshore.db.encryption.Encryption` encrypted; null or a secret."""
+
+
+@cache
+def every_table() -> MetaData:
+    """The metadata with the tables of every package, whether anybody has imported them or not: who copies
+    or compares a whole database must not miss any."""
+    root = __name__.partition(".")[0]
+    for package in sorted(entry.name for entry in resources.files(root).iterdir()):
+        if package.isidentifier() and find_spec(f"{root}.{package}.tables") is not None:
+            import_module(f"{root}.{package}.tables")
+    return metadata

@@ -4,7 +4,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,7 @@ from longshore.http.errors import error_response
 from longshore.http.forwarded import TrustedProxies
 from longshore.http.request import Request
 from longshore.http.response import RawHeaders, Response, encode_headers
-from longshore.http.routing import Match, Route, Router
+from longshore.http.routing import Route, Router
 from longshore.oci.errors import RegistryError, Unknown, Unsupported
 from longshore.telemetry.exchange import Exchange, Observer
 
@@ -28,6 +28,7 @@ _SKIPPED: Final = 256 << 10
 _PATIENCE: Final = 1.0
 
 Explain = Callable[[Exception], RegistryError | None]
+Writable = Callable[[Exchange, str], Awaitable[None]]
 Guard = Callable[[str], None]
 
 
@@ -47,11 +48,13 @@ class Application:
         body_timeout: float = 60.0,
         explain: Explain = lambda _error: None,
         guard: Guard = lambda _route: None,
+        writable: Writable | None = None,
     ) -> None:
         """``headers`` go on every reply. ``prefix`` is a path below which everything lies.
         ``body_timeout`` is how many seconds a request body may pause. ``explain`` says how an
         error of a lower layer is told to a client. ``guard`` gets the name of the route, and may
-        refuse before it is called."""
+        refuse before it is called; ``writable`` gets each request that would change something, and its
+        path, and may refuse it."""
         self.router = Router(routes)
         self.lifespan = lifespan
         self.observers = tuple(observers)
@@ -63,6 +66,7 @@ class Application:
         self.body_timeout = body_timeout
         self.explain = explain
         self.guard = guard
+        self.writable = writable
         self._open: dict[str, Exchange] = {}
 
     def in_flight(self) -> Mapping[str, int]:
@@ -101,7 +105,10 @@ class Application:
             match = self.router.match(exchange.method, path)
             exchange.route = match.route.name
             self.guard(exchange.route)
-            self._check_writable(match, exchange.method)
+            if exchange.method in match.route.writes:
+                self._check_writable()
+                if self.writable is not None:
+                    await self.writable(exchange, path)
             return await match(request)
         except RegistryError as error:
             return self._refuse(exchange, error)
@@ -117,8 +124,8 @@ class Application:
         exchange.reason, exchange.message = exchange.reason or error.code, error.message
         return error_response(error)
 
-    def _check_writable(self, match: Match, method: str) -> None:
-        if self.read_only and method in match.route.writes:
+    def _check_writable(self) -> None:
+        if self.read_only:
             raise Unsupported(
                 "the registry is in read-only mode "
                 "(storage.maintenance.readonly.enabled): pulls work, changes wait"

@@ -3,7 +3,7 @@ debug address with metrics and the switch."""
 
 import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from longshore.http.application import Application
@@ -39,7 +39,7 @@ def health_routes(health: Health) -> list[Route]:
 
     async def ready(request: Request) -> Response:
         """Requests may be sent here, or 503 and which checks fail."""
-        return _status(sorted(await health.readiness()))
+        return _status(sorted(await health.readiness()), sorted(health.warnings))
 
     return [
         Route("root", "/", {"GET": root}, "200 for load balancers (distribution)", _WRITES),
@@ -50,10 +50,11 @@ def health_routes(health: Health) -> list[Route]:
     ]
 
 
-def _status(failing: list[str]) -> Response:
+def _status(failing: list[str], warnings: Sequence[str] = ()) -> Response:
+    more = {"warnings": list(warnings)} if warnings else {}
     if failing:
-        return JSONResponse({"status": "unavailable", "failing": failing}, 503, _UNCACHED)
-    return JSONResponse({"status": "ok"}, 200, _UNCACHED)
+        return JSONResponse({"status": "unavailable", "failing": failing, **more}, 503, _UNCACHED)
+    return JSONResponse({"status": "ok", **more}, 200, _UNCACHED)
 
 
 def guard(health: Health, route: str) -> None:
@@ -73,11 +74,12 @@ def debug_routes(
     """The debug address: ``/debug/health`` with its switch, and metrics where they are enabled."""
 
     async def show(request: Request) -> Response:
-        """Which checks fail and why; 503 if any."""
+        """Which checks fail and why; 503 if any. Warnings are shown, too, and change nothing."""
         failing = dict(health.failing)
         if health.draining:
             failing["drain"] = "the server is stopping"
-        return JSONResponse(failing, 503 if failing else 200, _UNCACHED)
+        warnings = {name: f"warning: {reason}" for name, reason in health.warnings.items()}
+        return JSONResponse({**warnings, **failing}, 503 if failing else 200, _UNCACHED)
 
     async def down(request: Request) -> Response:
         """Take this server out of service."""
@@ -106,7 +108,10 @@ def debug_routes(
 
 
 def debug_application(
-    health: Health, exposition: Callable[[], Awaitable[bytes]] | None, path: str = "/metrics"
+    health: Health,
+    exposition: Callable[[], Awaitable[bytes]] | None,
+    path: str = "/metrics",
+    lifespan: contextlib.AbstractAsyncContextManager[None] | None = None,
 ) -> Application:
     """What answers on the debug address. Nothing of it is logged or counted."""
-    return Application(debug_routes(health, exposition, path), contextlib.nullcontext())
+    return Application(debug_routes(health, exposition, path), lifespan or contextlib.nullcontext())

@@ -99,19 +99,36 @@ class StreamResponse(Response):
     """A reply whose body of ``length`` bytes comes piece by piece."""
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], pieces: AsyncIterator[bytes], length: int
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        pieces: AsyncGenerator[bytes, None],
+        length: int,
     ) -> None:
         super().__init__(status, headers, length=length)
-        self.pieces = pieces
+        self._pieces = pieces
+        self._first = b""
+
+    async def begin(self) -> None:
+        """Wait for the first piece: what goes wrong before it can still be told to the client."""
+        self._first = await anext(self._pieces, b"")
 
     async def send(self, request: Request, send: "Send", extra: RawHeaders) -> None:
         await send(
             {"type": "http.response.start", "status": self.status, "headers": self.raw + extra}
         )
-        if request.method == "HEAD":
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            await _send_pieces(self.pieces, request, send)
+        async with aclosing(self._pieces):
+            if request.method == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await _send_pieces(self._all(), request, send)
+
+    async def _all(self) -> AsyncGenerator[bytes, None]:
+        if self._first:
+            yield self._first
+            self._first = b""
+        async for piece in self._pieces:
+            yield piece
 
 
 class FileResponse(Response):

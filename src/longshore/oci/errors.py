@@ -54,6 +54,8 @@ SPECIFIED: Mapping[str, tuple[int, ...]] = {
     "NOT_FOUND": (404,),
     "PRECONDITION_FAILED": (412,),
     "STORAGE_FULL": (507,),
+    "SECOND_FACTOR_NEEDED": (401,),
+    "SECOND_FACTOR_NOT_ENROLLED": (401,),
 }
 
 

@@ -9,6 +9,8 @@ from longshore.oci.errors import NameInvalid, TagInvalid
 #: Host and name together must fit 255 characters; clients enforce that, the server caps the name.
 MAX_NAME_LENGTH: Final = 255
 MAX_TAG_LENGTH: Final = 128
+#: The namespace of names without a slash, as Docker has it.
+LIBRARY: Final = "library"
 
 COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"{COMPONENT}(?:/{COMPONENT})*")
@@ -47,6 +49,20 @@ class Tag(str):
     @property
     def is_referrers_fallback(self) -> bool:
         return _REFERRERS_TAG.fullmatch(self) is not None
+
+    @property
+    def fallback_subject(self) -> Digest | None:
+        """The subject of a fallback tag. Of a sha512 digest the tag holds only half: None."""
+        algorithm, _, hexadecimal = self.partition("-")
+        if algorithm != "sha256" or not self.is_referrers_fallback:
+            return None
+        return Digest(f"{algorithm}:{hexadecimal}")
+
+
+def namespace_of(name: str) -> str:
+    """What a repository belongs to: the first component of its name, or ``library``."""
+    first, slash, _ = name.partition("/")
+    return first if slash else LIBRARY
 
 
 def parse_reference(value: str) -> Tag | Digest:

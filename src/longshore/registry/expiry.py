@@ -12,6 +12,7 @@ from typing import Final
 from longshore.db.database import Database
 from longshore.jobs.model import JobContext
 from longshore.registry import store
+from longshore.storage.backends import Backends
 from longshore.storage.driver import AbandonedUploads, StorageDriver
 from longshore.telemetry import clock
 
@@ -28,7 +29,7 @@ class UploadExpiry:
     """
 
     database: Database
-    driver: StorageDriver
+    backends: Backends
     age: float
     dry_run: bool = False
     kind: str = "upload-purge"
@@ -49,33 +50,36 @@ class UploadExpiry:
             if self.dry_run:
                 logger.info("%d idle uploads would be removed", len(idle))
                 return len(idle)
-            for upload_id in idle:
-                removed += await self._remove(upload_id, before)
+            for upload_id, backend in idle:
+                removed += await self._remove(upload_id, backend, before)
             if len(idle) < _BATCH:
                 break
-        if isinstance(self.driver, AbandonedUploads):
-            removed += await self.driver.remove_abandoned(before)
-        return removed + await self._discard_unknown(before)
+        for found in self.backends.all.values():
+            if isinstance(found.driver, AbandonedUploads):
+                removed += await found.driver.remove_abandoned(before)
+            removed += await self._discard_unknown(found.driver, before)
+        return removed
 
-    async def _remove(self, upload_id: str, before: float) -> int:
+    async def _remove(self, upload_id: str, backend: str, before: float) -> int:
+        driver = self.backends[backend].driver
         # A power failure may bring the row back without its bytes; then it expires once more.
         gone = await self.database.write(
             partial(store.delete_idle_upload, upload_id=upload_id, before=before), durable=False
         )
         if gone:
-            await self.driver.discard(upload_id)
+            await driver.discard(upload_id)
             logger.info("upload %s expired and was removed", upload_id)
         return int(gone)
 
-    async def _discard_unknown(self, before: float) -> int:
-        old = [upload async for upload, modified in self.driver.list_staged() if modified < before]
+    async def _discard_unknown(self, driver: StorageDriver, before: float) -> int:
+        old = [upload async for upload, modified in driver.list_staged() if modified < before]
         removed = 0
         for start in range(0, len(old), _BATCH):
             some = old[start : start + _BATCH]
             known = await self.database.read(partial(store.known_uploads, ids=some))
             for upload_id in some:
                 if upload_id not in known:
-                    await self.driver.discard(upload_id)
+                    await driver.discard(upload_id)
                     logger.info("staged bytes of upload %s, which nobody knows, removed", upload_id)
                     removed += 1
         return removed

@@ -7,19 +7,22 @@ from longshore.access.model import AccessController
 from longshore.db.database import Database
 from longshore.http.locations import Locations
 from longshore.http.routing import Route
+from longshore.outbox.deferred import DeferredOutbox
+from longshore.outbox.recording import Outbox
 from longshore.registry.blobs import Blobs
 from longshore.registry.manifests import Manifests
-from longshore.registry.policy import PushGate
+from longshore.registry.policy import PushGate, StorageGate, StorageGates
 from longshore.registry.redirects import RedirectRules
 from longshore.registry.resolution import Observer, Resolution
 from longshore.registry.routes import data_plane
 from longshore.registry.routes_blobs import BlobRoutes
 from longshore.registry.routes_listing import ListingRoutes
-from longshore.registry.routes_manifests import ManifestRoutes
+from longshore.registry.routes_manifests import ManifestRoutes, Pulled, uncounted
 from longshore.registry.routes_uploads import UploadRoutes
 from longshore.registry.uploads import Uploads
+from longshore.registry.upstream import Upstream
 from longshore.registry.validation import ManifestValidation
-from longshore.storage.driver import StorageDriver
+from longshore.storage.backends import Backends
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +40,53 @@ class DataPlaneOptions:
     locations: Locations = field(default_factory=Locations)
 
 
+@dataclass(frozen=True, slots=True)
+class DataPlane:
+    """The routes, and what they stand on: for others who change what repositories hold."""
+
+    routes: list[Route]
+    manifests: Manifests
+    blobs: Blobs
+
+
 def install(
     database: Database,
-    driver: StorageDriver,
+    backends: Backends,
     access: AccessController,
     options: DataPlaneOptions,
     gates: Sequence[PushGate] = (),
+    outbox: Outbox | None = None,
     *,
     observe_lookup: Observer = lambda **_: None,
-) -> list[Route]:
-    """The routes of the data plane. ``gates`` are asked in this order at every manifest push."""
-    resolution = Resolution(database, driver, observe=observe_lookup)
-    blobs = Blobs(database, resolution)
-    manifests = Manifests(database, driver, resolution, options.validation, gates)
-    uploads = Uploads(database, driver)
-    return data_plane(
+    upstream: Upstream | None = None,
+    deferred: DeferredOutbox | None = None,
+    storage_gates: Sequence[StorageGate] = (),
+    pulled: Pulled = uncounted,
+) -> DataPlane:
+    """The data plane. ``gates`` are asked in this order at every manifest push, and
+    ``storage_gates`` whenever a repository is to hold more; what
+    becomes of it is told to ``outbox``, and what changes nothing to ``deferred``; ``upstream`` is
+    asked for what the rows lack; ``pulled`` is told of every manifest that is sent."""
+    rooms = StorageGates(storage_gates)
+    later = deferred or DeferredOutbox(database, Outbox())
+    resolution = Resolution(database, backends, observe=observe_lookup, upstream=upstream)
+    blobs = Blobs(database, resolution, rooms)
+    manifests = Manifests(database, backends, resolution, options.validation, gates, outbox, rooms)
+    uploads = Uploads(database, backends, rooms)
+    routes = data_plane(
         ListingRoutes(
             access,
-            database,
             resolution,
             options.locations,
             options.catalog_limit,
             options.tags_limit,
         ),
-        ManifestRoutes(access, manifests, database, options.locations, options.deletes),
-        BlobRoutes(access, blobs, driver, options.deletes, options.redirect),
-        UploadRoutes(access, blobs, uploads, options.locations, options.minimum_chunk),
+        ManifestRoutes(
+            access, manifests, database, options.locations, later, options.deletes, rooms, pulled
+        ),
+        BlobRoutes(access, blobs, backends, later, options.deletes, options.redirect),
+        UploadRoutes(
+            access, blobs, uploads, options.locations, later, options.minimum_chunk, rooms
+        ),
     )
+    return DataPlane(routes, manifests, blobs)

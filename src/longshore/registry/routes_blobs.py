@@ -11,11 +11,16 @@ from longshore.oci.digest import Digest
 from longshore.oci.errors import Unsupported
 from longshore.oci.mediatypes import OCTET_STREAM
 from longshore.oci.names import RepositoryName
+from longshore.outbox.deferred import DeferredOutbox
 from longshore.registry.blobs import Blobs
+from longshore.registry.events import BlobPulled
 from longshore.registry.model import Blob
+from longshore.registry.origin import origin_of
 from longshore.registry.redirects import RedirectRules
 from longshore.storage import layout
-from longshore.storage.driver import LocalFiles, Redirects, StorageDriver
+from longshore.storage.backends import Backends
+from longshore.storage.driver import LocalFiles
+from longshore.telemetry import clock
 
 #: Content under a digest never changes: a client or a proxy may keep it for a year.
 IMMUTABLE: Final = "max-age=31536000"
@@ -25,7 +30,8 @@ IMMUTABLE: Final = "max-age=31536000"
 class BlobRoutes:
     access: AccessController
     blobs: Blobs
-    driver: StorageDriver
+    backends: Backends
+    deferred: DeferredOutbox
     deletes: bool = True
     redirect: RedirectRules | None = None
 
@@ -33,8 +39,9 @@ class BlobRoutes:
         """GET and HEAD: the whole blob, one range of it, or where to fetch it."""
         repository, wanted = RepositoryName(name), Digest(digest)
         request.exchange.repository, request.exchange.reference = repository, wanted
-        await self.access.authorize(request, (Access.repository(repository, Action.PULL),))
-        blob = await self.blobs.get(repository, wanted)
+        wants = (Access.repository(repository, Action.PULL),)
+        grant = await self.access.authorize(request, wants)
+        blob = await self.blobs.get(repository, wanted, grant.as_of)
         headers = {
             "Content-Type": OCTET_STREAM,
             "Docker-Content-Digest": blob.digest,
@@ -45,19 +52,29 @@ class BlobRoutes:
         if matches_etag(request.headers.get("if-none-match"), blob.digest):
             return Response(304, headers)
         redirect = await self._redirect(request, blob, headers)
-        return redirect or self._send(request, blob, headers)
+        response = redirect or await self._send(request, blob, headers)
+        sent = request.method == "GET" and response.status in (200, 307)
+        if sent and self.deferred.may_want(BlobPulled):
+            self.deferred.tell(
+                BlobPulled(
+                    at=clock.timestamp(),
+                    origin=origin_of(request, grant),
+                    repository=repository,
+                    digest=wanted,
+                    size=blob.size,
+                )
+            )
+        return response
 
     async def _redirect(
         self, request: Request, blob: Blob, headers: dict[str, str]
     ) -> Response | None:
-        rules = self.redirect
-        if rules is None or not isinstance(self.driver, Redirects):
+        rules, redirection = self.redirect, self.backends[blob.backend].redirection
+        client = request.exchange.client
+        if rules is None or redirection is None or not rules.redirects(client):
             return None
-        if not rules.redirects(request.exchange.client):
-            return None
-        url = await self.driver.presigned_url(
-            layout.blob(blob.digest), request.method, rules.lifetime
-        )
+        path = layout.blob(blob.digest)
+        url = await redirection.url(path, request.method, rules.lifetime, client)
         if url is None:
             return None
         # containerd fails without the digest on the redirect itself.
@@ -65,7 +82,7 @@ class BlobRoutes:
             307, {"Location": url, "Docker-Content-Digest": headers["Docker-Content-Digest"]}
         )
 
-    def _send(self, request: Request, blob: Blob, headers: dict[str, str]) -> Response:
+    async def _send(self, request: Request, blob: Blob, headers: dict[str, str]) -> Response:
         asked = request.headers.get("range")
         if not matches_etag(request.headers.get("if-range", "*"), blob.digest):
             asked = None
@@ -75,12 +92,15 @@ class BlobRoutes:
             status, headers["Content-Range"] = 206, part.content_range
         else:
             part = ByteRange(0, blob.size, blob.size)
-        path = layout.blob(blob.digest)
-        if isinstance(self.driver, LocalFiles):
-            file = self.driver.local_path(path)
+        path, driver = layout.blob(blob.digest), self.backends[blob.backend].driver
+        if isinstance(driver, LocalFiles):
+            file = driver.local_path(path)
             return FileResponse(status, headers, file, part.start, part.length, blob.size)
-        pieces = self.driver.stream(path, part.start, part.length)
-        return StreamResponse(status, headers, pieces, part.length)
+        pieces = driver.stream(path, part.start, part.length)
+        stream = StreamResponse(status, headers, pieces, part.length)
+        if request.method != "HEAD":
+            await stream.begin()
+        return stream
 
     async def delete(self, request: Request, name: str, digest: str) -> Response:
         """DELETE: take the blob away from the repository."""

@@ -1,22 +1,22 @@
 """``/v2/``, ``_catalog``, ``tags/list`` and extension discovery: end-1, end-8."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from longshore.access.model import Access, AccessController, Action
-from longshore.db.database import Database
 from longshore.http.locations import Locations
 from longshore.http.paging import Page
 from longshore.http.request import Request
 from longshore.http.response import JSONResponse, Response
 from longshore.oci.errors import NameUnknown
 from longshore.oci.names import RepositoryName
-from longshore.registry import store
 from longshore.registry.resolution import Resolution
 
 #: Names in one ``_catalog`` reply when the client does not say (distribution's default).
 CATALOG_PAGE: Final = 100
+#: Names looked at together where only some of them may be shown.
+_BATCH: Final = 1000
 _EXTENSIONS: Final = {
     "extensions": [
         {
@@ -32,7 +32,6 @@ _EXTENSIONS: Final = {
 @dataclass(frozen=True, slots=True)
 class ListingRoutes:
     access: AccessController
-    database: Database
     resolution: Resolution
     locations: Locations
     catalog_limit: int = 1000
@@ -48,15 +47,25 @@ class ListingRoutes:
         await self.access.authorize(request, (Access.catalog(),))
         page = Page.parse(request.query_params, default=CATALOG_PAGE, largest=self.catalog_limit)
         size = CATALOG_PAGE if page.size is None else page.size
-        found = await self.database.read(
-            partial(store.list_repositories, last=page.last, limit=size + 1)
-        )
+        found = await self._readable(request, page.last, size + 1)
         names, more = page.cut(found)
         headers = {}
         if more:
             path = self.locations.of(request, "/v2/_catalog")
             headers["Link"] = page.next_link(path, names[-1])
         return JSONResponse({"repositories": names}, headers=headers)
+
+    async def _readable(self, request: Request, last: str, limit: int) -> Sequence[str]:
+        """At most ``limit`` names after ``last``, without what the requester may not know of."""
+        found: list[str] = []
+        wanted = limit
+        while True:
+            batch = await self.resolution.names(last, wanted)
+            found += await self.access.readable(request, batch)
+            if len(batch) < wanted or len(found) >= limit:
+                return found[:limit]
+            # Somebody sees little of this registry: look at more at a time.
+            last, wanted = batch[-1], max(limit, _BATCH)
 
     async def tags(self, request: Request, name: str) -> Response:
         """GET /v2/<name>/tags/list: tags in ASCII order; all of them unless ``n`` is given."""

@@ -1,6 +1,7 @@
 """``/v2/<name>/manifests/<reference>`` and referrers: OCI Distribution 1.1 end-3, end-7, end-9,
 end-12."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -16,16 +17,27 @@ from longshore.oci import mediatypes
 from longshore.oci.digest import Digest
 from longshore.oci.errors import TagInvalid
 from longshore.oci.names import RepositoryName, Tag, parse_reference
+from longshore.outbox.deferred import DeferredOutbox
 from longshore.registry import store
+from longshore.registry.events import ManifestPulled
 from longshore.registry.manifests import Manifests, Preconditions, digest_for
 from longshore.registry.model import StoredManifest
-from longshore.registry.policy import Push
+from longshore.registry.origin import origin_of
+from longshore.registry.policy import NO_GATES, Push, StorageGates
 from longshore.registry.routes_blobs import refuse_unless_enabled
+from longshore.telemetry import clock
 
 #: Referrers in one reply; more follow under Link. Keeps a reply well below 4 MiB.
 REFERRERS_PAGE: Final = 1000
 #: Tags that one push may set (Distribution: at least 10).
 MAX_TAGS: Final = 100
+
+#: Told of every manifest that is sent: repository, digest, and the tag that it was asked for by.
+Pulled = Callable[[RepositoryName, Digest, Tag | None], None]
+
+
+def uncounted(repository: RepositoryName, digest: Digest, tag: Tag | None) -> None:
+    """Nobody counts pulls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +46,34 @@ class ManifestRoutes:
     manifests: Manifests
     database: Database
     locations: Locations
+    deferred: DeferredOutbox
     deletes: bool = True
+    gates: StorageGates = NO_GATES
+    pulled: Pulled = uncounted
 
     async def get(self, request: Request, name: str, reference: str) -> Response:
         """GET and HEAD: the stored bytes with the stored type, whatever ``Accept`` says."""
         repository, wanted = RepositoryName(name), parse_reference(reference)
-        await self._authorize(request, repository, wanted, Action.PULL)
-        manifest = await self.manifests.get(repository, wanted)
+        grant = await self._authorize(request, repository, wanted, Action.PULL)
+        manifest = await self.manifests.get(repository, wanted, grant.as_of)
         if matches_etag(request.headers.get("if-none-match"), manifest.digest):
             return Response(304, _headers(manifest))
         if request.method == "HEAD":
             return Response(200, _headers(manifest), length=manifest.size)
         content = await self.manifests.content(repository, manifest)
+        self.pulled(repository, manifest.digest, wanted if isinstance(wanted, Tag) else None)
+        if self.deferred.may_want(ManifestPulled):
+            self.deferred.tell(
+                ManifestPulled(
+                    at=clock.timestamp(),
+                    origin=origin_of(request, grant),
+                    repository=repository,
+                    digest=manifest.digest,
+                    media_type=manifest.media_type,
+                    size=manifest.size,
+                    tag=wanted if isinstance(wanted, Tag) else None,
+                )
+            )
         return Response(200, _headers(manifest), content)
 
     async def put(self, request: Request, name: str, reference: str) -> Response:
@@ -57,11 +85,12 @@ class ManifestRoutes:
         manifest = self.manifests.parse(raw, request.headers.get("content-type", ""))
         digest = digest_for(manifest.raw, target)
         tags = [*([target] if isinstance(target, Tag) else []), *extra]
-        push = Push(repository, manifest, digest, tags, grant.principal.name)
-        await self.manifests.put(
-            push,
-            Preconditions(request.headers.get("if-match"), request.headers.get("if-none-match")),
+        push = Push(repository, manifest, digest, tags, origin_of(request, grant))
+        preconditions = Preconditions(
+            request.headers.get("if-match"), request.headers.get("if-none-match")
         )
+        async with self.gates.explaining(lambda: push.origin, lambda: reference):
+            warnings = await self.manifests.put(push, preconditions)
         headers = {
             "Location": self.locations.of(request, f"/v2/{repository}/manifests/{digest}"),
             "Docker-Content-Digest": digest,
@@ -70,6 +99,9 @@ class ManifestRoutes:
             headers["OCI-Subject"] = manifest.subject.digest
         if extra:
             headers["OCI-Tag"] = ", ".join(extra)
+        if warnings:
+            # OCI Distribution 1.1, "Warnings": clients show them.
+            headers["Warning"] = ", ".join(f'299 - "{text}"' for text in warnings)
         return Response(201, headers)
 
     async def delete(self, request: Request, name: str, reference: str) -> Response:
@@ -77,7 +109,7 @@ class ManifestRoutes:
         repository, unwanted = RepositoryName(name), parse_reference(reference)
         grant = await self._authorize(request, repository, unwanted, Action.DELETE)
         refuse_unless_enabled(self.deletes)
-        await self.manifests.delete(repository, unwanted, grant.principal.name)
+        await self.manifests.delete(repository, unwanted, origin_of(request, grant))
         return Response(202)
 
     async def referrers(self, request: Request, name: str, digest: str) -> Response:
@@ -88,6 +120,7 @@ class ManifestRoutes:
         page = Page.parse(query, default=REFERRERS_PAGE, largest=REFERRERS_PAGE)
         size = page.size or REFERRERS_PAGE
         artifact_type = query.get("artifactType") or None
+        await self.manifests.complete(repository)
         found = await self.database.read(
             partial(
                 store.list_referrers,

@@ -5,20 +5,43 @@ repositories ──< repository_blobs >── blobs          which repository ma
      ├──< manifests ──< manifest_references          what a manifest points to
      ├──< tags                                       name -> digest, now
      └──< tag_history                                name -> digest, ever
+spare_copies                                         bytes that lie in a backend and are not read there
 uploads                                              bytes on their way in
 settings                                             what the installation remembers of itself
 """
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
+from typing import Any, Final
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, text
 
 from longshore.db.schema import Document, Identity, Name, Size, Timestamp, metadata
+
+_WHERE_CONDEMNED: Final[dict[str, Any]] = {
+    "sqlite_where": text("condemned_at IS NOT NULL"),
+    "postgresql_where": text("condemned_at IS NOT NULL"),
+}
+
+_WHERE_ELSEWHERE: Final[dict[str, Any]] = {
+    "sqlite_where": text("backend <> ''"),
+    "postgresql_where": text("backend <> ''"),
+}
+
+#: Written out, because a partial index is used only where its condition is said in the same words.
+QUARANTINED: Final = text("blobs.state = 'quarantined'")
+_WHERE_QUARANTINED: Final[dict[str, Any]] = {
+    "sqlite_where": text("state = 'quarantined'"),
+    "postgresql_where": text("state = 'quarantined'"),
+}
 
 repositories = Table(
     "repositories",
     metadata,
     Column("id", Identity, primary_key=True),
     Column("name", Name, nullable=False, unique=True),
+    # See longshore.oci.names.namespace_of: "what is in this project?" is one look-up.
+    Column("namespace", Name, nullable=False),
     Column("created_at", Timestamp, nullable=False),
+    Index("ix_repositories_namespace_name", "namespace", "name"),
 )
 
 blobs = Table(
@@ -27,6 +50,26 @@ blobs = Table(
     Column("digest", Name, primary_key=True),
     Column("size", Size, nullable=False),
     Column("created_at", Timestamp, nullable=False),
+    # See longshore.gc: when collection found it unused, and who is removing it until when.
+    Column("state", Text, nullable=False, server_default="stored"),
+    Column("condemned_at", Timestamp),
+    Column("deletion_until", Timestamp),
+    # Where the bytes lie; empty: in the default backend, as do those of manifests without a row.
+    Column("backend", Name, nullable=False, server_default=""),
+    Index("ix_blobs_condemned_at", "condemned_at", **_WHERE_CONDEMNED),
+    Index("ix_blobs_quarantined", "digest", **_WHERE_QUARANTINED),
+    Index("ix_blobs_backend", "backend", **_WHERE_ELSEWHERE),
+)
+
+spare_copies = Table(
+    "spare_copies",
+    metadata,
+    Column("digest", Name, primary_key=True),
+    Column("backend", Name, primary_key=True),
+    Column("size", Size, nullable=False),
+    Column("since", Timestamp, nullable=False),
+    Column("deletion_until", Timestamp),
+    Index("ix_spare_copies_since", "since"),
 )
 
 repository_blobs = Table(
@@ -35,7 +78,9 @@ repository_blobs = Table(
     Column("repository_id", ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True),
     Column("digest", ForeignKey("blobs.digest"), primary_key=True),
     Column("linked_at", Timestamp, nullable=False),
+    Column("condemned_at", Timestamp),
     Index("ix_repository_blobs_digest", "digest"),
+    Index("ix_repository_blobs_condemned_at", "condemned_at", **_WHERE_CONDEMNED),
 )
 
 manifests = Table(
@@ -50,9 +95,12 @@ manifests = Table(
     Column("subject", Name),
     Column("annotations", Document),
     Column("pushed_at", Timestamp, nullable=False),
+    Column("condemned_at", Timestamp),
     UniqueConstraint("repository_id", "digest"),
     Index("ix_manifests_repository_id_subject", "repository_id", "subject"),
     Index("ix_manifests_digest", "digest"),
+    Index("ix_manifests_repository_id_pushed_at", "repository_id", "pushed_at"),
+    Index("ix_manifests_condemned_at", "condemned_at", **_WHERE_CONDEMNED),
 )
 
 manifest_references = Table(
@@ -60,10 +108,12 @@ manifest_references = Table(
     metadata,
     Column("manifest_id", ForeignKey("manifests.id", ondelete="CASCADE"), primary_key=True),
     Column("digest", Name, primary_key=True),
+    # The manifest's, again: "does this repository still refer to it?" is one look-up.
+    Column("repository_id", Identity, nullable=False),
     Column("kind", Text, nullable=False),
     Column("size", Size, nullable=False),
     Column("position", Integer, nullable=False),
-    Index("ix_manifest_references_digest", "digest"),
+    Index("ix_manifest_references_digest_repository_id", "digest", "repository_id"),
 )
 
 tags = Table(
@@ -101,6 +151,7 @@ uploads = Table(
     Column("attempt", Text),
     Column("started_at", Timestamp, nullable=False),
     Column("active_at", Timestamp, nullable=False),
+    Column("backend", Name, nullable=False, server_default=""),
     Index("ix_uploads_active_at", "active_at"),
 )
 

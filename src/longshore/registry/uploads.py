@@ -24,6 +24,7 @@ from longshore.http.request import Request
 from longshore.oci.digest import ALGORITHMS, CANONICAL, Digest
 from longshore.oci.errors import (
     BlobUploadUnknown,
+    Denied,
     DigestInvalid,
     RangeInvalid,
     RegistryError,
@@ -32,8 +33,12 @@ from longshore.oci.errors import (
 from longshore.oci.names import RepositoryName
 from longshore.registry import store
 from longshore.registry.hashing import HashMemory, RunningHash
-from longshore.registry.model import Blob, Upload
+from longshore.registry.model import Blob, Standing, Upload
+from longshore.registry.placing import holds, home, keep_copy
+from longshore.registry.policy import NO_GATES, StorageGates
+from longshore.registry.reservation import Look, reserve
 from longshore.storage import layout
+from longshore.storage.backends import Backends
 from longshore.storage.driver import PathNotFound, Staged, StorageDriver, StorageError
 from longshore.telemetry import clock
 
@@ -42,6 +47,8 @@ logger = logging.getLogger(__name__)
 #: A body of at most this many bytes is verified and stored in one step, without staging.
 SMALL: Final = 1 << 20
 _MAX_ID: Final = 64
+#: How often a body that is still coming says so, in seconds: collection spares its repository.
+_SIGN_OF_LIFE: Final = 20.0
 
 
 @dataclass(slots=True)
@@ -86,15 +93,19 @@ class Body:
 class Uploads:
     """The use cases of upload sessions, for one process."""
 
-    def __init__(self, database: Database, driver: StorageDriver) -> None:
+    def __init__(
+        self, database: Database, backends: Backends, gates: StorageGates = NO_GATES
+    ) -> None:
+        self._gates = gates
         self._database = database
-        self._driver = driver
+        self._backends = backends
         self._hashes = HashMemory()
 
     async def start(
         self, repository: RepositoryName, owner: str, algorithm: str = CANONICAL
     ) -> Upload:
-        """Begin a session. Raises DigestInvalid for an unknown ``algorithm``."""
+        """Begin a session. Raises DigestInvalid for an unknown ``algorithm``, Denied when the repository
+        may hold no more."""
         if algorithm not in ALGORITHMS:
             raise DigestInvalid(
                 f"digest-algorithm {algorithm[:40]!r} is not supported; "
@@ -108,61 +119,126 @@ class Uploads:
             algorithm,
             Staged(upload_id),
             started_at=clock.timestamp(),
+            backend=self._backends.place(repository),
         )
+
         # Losing a session that has received nothing costs the client one more POST: not worth an
         # fsync on every push.
-        await self._database.write(partial(store.create_upload, upload=upload), durable=False)
+        def create(connection: Connection) -> None:
+            self._gates.begin(connection, repository)
+            store.create_upload(connection, upload)
+
+        await self._database.write(create, durable=False)
         return upload
 
     async def find(self, repository: RepositoryName, upload_id: str) -> Upload:
         """The session as it stands. Raises BlobUploadUnknown."""
-        upload = None
+        upload, _ = await self.find_to_finish(repository, upload_id, "")
+        return upload
+
+    async def find_to_finish(
+        self, repository: RepositoryName, upload_id: str, digest: str
+    ) -> tuple[Upload, Look]:
+        """The session, and in the same question how ``digest`` stands. Raises BlobUploadUnknown."""
+        upload, look = None, Look(Standing.SAFE)
         if len(upload_id) <= _MAX_ID:
-            upload = await self._database.read(partial(store.find_upload, upload_id=upload_id))
+
+            def find(connection: Connection) -> tuple[Upload | None, Standing]:
+                standing = store.blob_standing(connection, digest) if digest else Standing.SAFE
+                return store.find_upload(connection, upload_id), standing
+
+            upload, standing = await self._database.read(find)
+            look = Look(standing)
         if upload is None or upload.repository != repository:
             raise BlobUploadUnknown(
                 f"upload {upload_id[:64]!r} of repository {repository!r} is not known: it was "
                 "finished, cancelled or expired; start again with a POST"
             )
-        return upload
+        return upload, look
 
     async def append(self, upload: Upload, body: Body, start: int | None = None) -> Upload:
         """Add the body to the session; ``start`` is where the client says that it belongs.
 
         Raises RangeInvalid when that is not the session's offset, or when another request
-        continued the session meanwhile.
+        continued the session meanwhile; Denied when the repository may not hold so much: the session is
+        then over, so that it keeps no room.
         """
         check_offset(upload, start)
+        try:
+            return await self._append(upload, body)
+        except Denied:
+            await self.cancel(upload)
+            raise
+
+    async def _append(self, upload: Upload, body: Body) -> Upload:
         attempt = secrets.token_hex(8)
-        now = clock.timestamp()
-        claim = partial(
-            store.claim_upload, upload_id=upload.id, size=upload.size, attempt=attempt, now=now
-        )
-        if not await self._database.write(claim, durable=False):
-            raise _overtaken(upload)
+        allowed = await self._claim(upload, attempt, body.announced or 0)
         running = await self._resume_hash(upload, upload.algorithm)
-        staged = await self._stage(upload, running.over(body.batches()))
+        arriving = self._alive(upload, attempt, body)
+        if allowed is not None:
+            arriving = self._within(allowed, upload, arriving, body)
+        staged = await self._stage(upload, running.over(arriving))
         received = replace(upload, staged=staged, digest=running.digest if staged.size else None)
-        record = partial(
-            store.record_upload, upload=received, attempt=attempt, now=clock.timestamp()
-        )
+        now = clock.timestamp()
+
+        def record(connection: Connection) -> bool:
+            with self._gates.watching(connection, upload.repository):
+                return store.record_upload(connection, received, attempt, now)
+
         if not await self._database.write(record, durable=False):
             raise _overtaken(upload)
         self._hashes.keep(upload.id, running)
         body.check()
         return received
 
+    async def _claim(self, upload: Upload, attempt: str, announced: int) -> int | None:
+        """Become the attempt that counts; how many bytes it may have in all."""
+        now = clock.timestamp()
+
+        def claim(connection: Connection) -> tuple[bool, int | None]:
+            if not store.claim_upload(connection, upload.id, upload.size, attempt, now):
+                return False, None
+            return True, self._gates.expect(connection, upload, upload.size + announced)
+
+        claimed, allowed = await self._database.write(claim, durable=False)
+        if not claimed:
+            raise _overtaken(upload)
+        return allowed
+
+    async def _within(
+        self, allowed: int, upload: Upload, pieces: AsyncIterator[bytes], body: Body
+    ) -> AsyncIterator[bytes]:
+        """What arrives, as long as there is room: nobody knew before how much it would be."""
+        total: int = upload.size
+        limit: int | None = allowed
+        async for piece in pieces:
+            total += len(piece)
+            if limit is not None and total > limit:
+                expect = partial(self._gates.expect, upload=upload, total=total)
+                try:
+                    limit = await self._database.write(expect, durable=False)
+                except Denied as refusal:
+                    body.fault = refusal
+                    return
+            yield piece
+
     async def finish(
-        self, upload: Upload, digest: Digest, body: Body, start: int | None = None
+        self,
+        upload: Upload,
+        digest: Digest,
+        body: Body,
+        start: int | None = None,
+        look: Look | None = None,
     ) -> Blob:
         """Add the last bytes, verify the digest of all, publish, and link to the repository.
 
-        Raises DigestInvalid when the bytes are others; the session is then over.
+        Raises DigestInvalid when the bytes are others, Denied when the repository may not hold them; the
+        session is then over.
         """
         check_offset(upload, start)
         announced = body.announced
         if upload.size == 0 and announced is not None and announced <= SMALL:
-            return await self._finish_small(upload, digest, body)
+            return await self._finish_small(upload, digest, body, look)
         if not body.is_empty:
             upload = await self.append(upload, body, start)
         actual = upload.digest
@@ -173,11 +249,37 @@ class Uploads:
         if not actual.matches(digest):
             await self.cancel(upload)
             raise _mismatch(digest, actual, upload.size)
+        standing = await reserve(self._database, digest, look)
+        place = await home(self._database, self._backends, digest, upload.backend)
+        if place != upload.backend:
+            blob = Blob(digest, upload.size, backend=place)
+            return await self._finish_elsewhere(upload, blob, standing)
+        return await self._publish(upload, digest, standing)
+
+    async def _publish(
+        self, upload: Upload, digest: Digest, standing: Standing, *, lost: str | None = None
+    ) -> Blob:
+        """Make the staged bytes the blob's; ``lost`` is a backend that should have had them."""
+        await keep_copy(self._database, self._backends, digest, upload.backend)
         try:
-            await self._driver.publish(upload.staged, layout.blob(digest))
+            await self._driver(upload).publish(upload.staged, layout.blob(digest))
         except PathNotFound as error:
             raise await self._lost(upload) from error
-        return await self._link(upload, Blob(digest, upload.size))
+        if standing is Standing.QUARANTINED and not await self._is_sound(upload, digest):
+            raise await self._lost(upload)
+        return await self._link(
+            upload, Blob(digest, upload.size, backend=upload.backend), lost=lost
+        )
+
+    async def _finish_elsewhere(self, upload: Upload, blob: Blob, standing: Standing) -> Blob:
+        """The bytes are in another backend already: those that came are not needed."""
+        await keep_copy(self._database, self._backends, blob.digest, blob.backend)
+        bad = standing is Standing.QUARANTINED
+        if bad or not await holds(self._backends, blob.backend, blob.digest, blob.size):
+            return await self._publish(upload, blob.digest, standing, lost=blob.backend)
+        linked = await self._link(upload, blob)
+        await self._driver(upload).discard(upload.id)
+        return linked
 
     async def push(
         self, repository: RepositoryName, owner: str, digest: Digest, body: Body
@@ -192,7 +294,16 @@ class Uploads:
                 await self.cancel(upload)
             raise
 
-    async def _finish_small(self, upload: Upload, digest: Digest, body: Body) -> Blob:
+    async def _is_sound(self, upload: Upload, digest: Digest) -> bool:
+        """Publishing may take an object of the right size for one that it published before; but here
+        a bad one lay, so only its bytes count."""
+        running = RunningHash(digest.algorithm)
+        await running.take(self._driver(upload).stream(layout.blob(digest)))
+        return running.digest.matches(digest)
+
+    async def _finish_small(
+        self, upload: Upload, digest: Digest, body: Body, look: Look | None
+    ) -> Blob:
         content = b"".join([batch async for batch in body.batches()])
         body.check()
         running = RunningHash(digest.algorithm)
@@ -200,31 +311,59 @@ class Uploads:
         if not running.digest.matches(digest):
             await self.cancel(upload)
             raise _mismatch(digest, running.digest, len(content))
-        await self._driver.write(layout.blob(digest), content)
-        return await self._link(upload, Blob(digest, len(content)))
+        await reserve(self._database, digest, look)
+        place = await home(self._database, self._backends, digest, upload.backend)
+        await keep_copy(self._database, self._backends, digest, place)
+        await self._backends[place].driver.write(layout.blob(digest), content)
+        return await self._link(upload, Blob(digest, len(content), backend=place))
 
-    async def _link(self, upload: Upload, blob: Blob) -> Blob:
+    async def _link(self, upload: Upload, blob: Blob, *, lost: str | None = None) -> Blob:
         now = clock.timestamp()
+        several = self._backends.are_several
 
         def link(connection: Connection) -> None:
-            store.link_blob(connection, upload.repository, blob, now)
-            store.delete_upload(connection, upload.id)
+            if lost is not None:
+                store.replace_location(connection, blob.digest, lost, blob.backend)
+            with self._gates.watching(connection, upload.repository):
+                store.link_blob(connection, upload.repository, blob, now)
+                if several:
+                    store.settle_copy(connection, blob.digest, blob.size, blob.backend)
+                store.delete_upload(connection, upload.id)
 
-        await self._database.write(link)
+        try:
+            await self._database.write(link)
+        except Denied:
+            await self.cancel(upload)
+            raise
         self._hashes.forget(upload.id)
         return blob
 
     async def cancel(self, upload: Upload) -> None:
         """End the session and free its bytes."""
         await self._database.write(partial(store.delete_upload, upload_id=upload.id), durable=False)
-        await self._driver.discard(upload.id)
+        await self._driver(upload).discard(upload.id)
         self._hashes.forget(upload.id)
+
+    def _driver(self, upload: Upload) -> StorageDriver:
+        return self._backends[upload.backend].driver
 
     async def _stage(self, upload: Upload, pieces: AsyncIterator[bytes]) -> Staged:
         try:
-            return await self._driver.append(upload.staged, pieces)
+            return await self._driver(upload).append(upload.staged, pieces)
         except PathNotFound as error:
             raise await self._lost(upload) from error
+
+    async def _alive(self, upload: Upload, attempt: str, body: Body) -> AsyncIterator[bytes]:
+        """The body; one request may take longer than collection waits for the next."""
+        last = clock.timestamp()
+        async for batch in body.batches():
+            now = clock.timestamp()
+            if now - last >= _SIGN_OF_LIFE:
+                last = now
+                touch = partial(store.touch_upload, upload_id=upload.id, attempt=attempt, now=now)
+                with suppress(RegistryError):  # the end of the request meets it again, if it lasts
+                    await self._database.write(touch, durable=False)
+            yield batch
 
     async def _resume_hash(self, upload: Upload, algorithm: str) -> RunningHash:
         """The hash of what has arrived: remembered, or computed from storage again."""
@@ -236,7 +375,7 @@ class Uploads:
                 return remembered
         running = RunningHash(algorithm)
         try:
-            await running.take(self._driver.staged_stream(upload.staged))
+            await running.take(self._driver(upload).staged_stream(upload.staged))
         except PathNotFound as error:
             raise await self._lost(upload) from error
         return running

@@ -61,9 +61,9 @@ def http_answers(
 
 
 def _head(uri: str, timeout: float, headers: Mapping[str, str]) -> int:
-    request = urllib.request.Request(uri, method="HEAD", headers=dict(headers))  # noqa: S310
+    request = urllib.request.Request(uri, method="HEAD", headers=dict(headers))  # noqa: S310 - http of the configuration
     try:
-        with closing(urllib.request.urlopen(request, timeout=timeout)) as reply:  # noqa: S310
+        with closing(urllib.request.urlopen(request, timeout=timeout)) as reply:  # noqa: S310 - http of the configuration
             status: int = reply.status
             return status
     except urllib.error.HTTPError as error:

@@ -12,3 +12,8 @@ def now() -> datetime:
 def timestamp() -> float:
     """POSIX seconds."""
     return time.time()
+
+
+def monotonic() -> float:
+    """Seconds that only grow, from nowhere in particular: for measuring how long something took."""
+    return time.monotonic()

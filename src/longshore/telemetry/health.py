@@ -52,6 +52,7 @@ class Health:
         self._watched: list[_Watched] = []
         self._required: list[_Required] = []
         self._failing: dict[str, str] = {}
+        self._warnings: dict[str, str] = {}
         self._known: dict[str, str] = {}
         self._known_until = 0.0
         self._asking: asyncio.Task[dict[str, str]] | None = None
@@ -78,6 +79,16 @@ class Health:
     def failing(self) -> Mapping[str, str]:
         """Watched checks that fail, and why. While there are any, the API answers 503."""
         return self._failing
+
+    @property
+    def warnings(self) -> Mapping[str, str]:
+        """What is wrong without keeping the registry from answering, and why."""
+        return self._warnings
+
+    def warn(self, name: str, reason: str) -> None:
+        """Show a warning under this name; an empty ``reason`` ends it."""
+        others = {other: text for other, text in self._warnings.items() if other != name}
+        self._warnings = {**others, name: reason} if reason else others
 
     async def readiness(self) -> Mapping[str, str]:
         """Everything that stands against sending requests here; empty when nothing does."""

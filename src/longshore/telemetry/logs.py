@@ -22,7 +22,9 @@ LEVELS: Final[Mapping[str, int]] = {
     "trace": logging.DEBUG,
 }
 #: Libraries that speak of every request or statement at this level.
-_TALKATIVE: Final = ("alembic", "asyncio", "httpcore", "httpx", "sqlalchemy", "uvicorn", "botocore")
+_TALKATIVE: Final = (
+    "alembic", "asyncio", "azure", "botocore", "httpcore", "httpx", "msal", "sqlalchemy", "uvicorn",
+)  # fmt: skip
 #: Attributes that every record has: the rest came with ``extra=``.
 _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 

@@ -20,87 +20,19 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess, values
 
 import longshore
+from longshore.telemetry.definitions import DEFINITIONS, SAMPLED, Definition
 from longshore.telemetry.exchange import Exchange
 
 logger = logging.getLogger(__name__)
 
 # The buckets of docker/go-metrics, which distribution uses.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
+#: Of what takes from moments to hours.
+_LONG: Final = (0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 _BYTES: Final = tuple(1024.0 * 2**power for power in range(22))
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """One metric, as the documentation lists it."""
-
-    name: str
-    type: str
-    labels: tuple[str, ...]
-    help: str
-
-
-DEFINITIONS: Final = (
-    Definition(
-        "registry_http_requests_total",
-        "counter",
-        ("handler", "code", "method"),
-        "HTTP requests answered. `handler` is base, manifest, tags, blob, blob_upload, "
-        "blob_upload_chunk, catalog or another endpoint's name; `method` is in lower case.",
-    ),
-    Definition(
-        "registry_http_in_flight_requests", "gauge", ("handler",), "HTTP requests being answered."
-    ),
-    Definition(
-        "registry_http_request_duration_seconds",
-        "histogram",
-        ("handler", "method"),
-        "Time from the request's head to the reply's last byte.",
-    ),
-    Definition(
-        "registry_http_request_size_bytes", "histogram", ("handler",), "Size of request bodies."
-    ),
-    Definition(
-        "registry_http_response_size_bytes", "histogram", ("handler",), "Size of reply bodies."
-    ),
-    Definition(
-        "registry_storage_action_seconds",
-        "histogram",
-        ("driver", "action"),
-        "Time of each storage operation. `action` is named as in distribution: GetContent, "
-        "PutContent, Stat, List, Move, Delete, RedirectURL and so on.",
-    ),
-    Definition(
-        "registry_storage_cache_requests_total",
-        "counter",
-        (),
-        "Look-ups of manifests in the memory cache.",
-    ),
-    Definition(
-        "registry_storage_cache_hits_total", "counter", (), "Look-ups that the cache answered."
-    ),
-    Definition(
-        "longshore_refused_requests_total",
-        "counter",
-        ("code",),
-        "Refusals by error code: UNAUTHORIZED, DENIED, MANIFEST_UNKNOWN and so on.",
-    ),
-    Definition("longshore_uploads_open", "gauge", (), "Blob uploads begun and not yet finished."),
-    Definition(
-        "longshore_jobs_waiting", "gauge", (), "Jobs that could run now and that nobody has begun."
-    ),
-    Definition("longshore_jobs_dead", "gauge", (), "Jobs that failed for good and are still kept."),
-    Definition("longshore_workers", "gauge", (), "Worker processes that are serving."),
-    Definition(
-        "longshore_resident_memory_bytes",
-        "gauge",
-        (),
-        "Memory of all worker processes; pages that several share are counted for each.",
-    ),
-    Definition(
-        "longshore_build_info", "gauge", ("version",), "Always 1; the label says what runs."
-    ),
-)
 _HELP: Final[Mapping[str, Definition]] = {entry.name: entry for entry in DEFINITIONS}
 
 
@@ -139,6 +71,9 @@ class _Batch:
     lookups: int
     hits: int
     in_flight: dict[str, int] = field(default_factory=dict)
+    attempts: list[tuple[str, str, float]] = field(default_factory=list)
+    events: Tally[tuple[str, str]] = field(default_factory=Tally)
+    directories: list[tuple[str, str, float]] = field(default_factory=list)
 
 
 class _BatchHistogram(Histogram):
@@ -152,6 +87,8 @@ class _BatchHistogram(Histogram):
 
 
 Sample = Callable[[], Awaitable[float]]
+GroupSample = Callable[[], Awaitable[Mapping[str, Mapping[str, float]]]]
+"""Answers with gauges, each by the values of its label."""
 
 
 class Metrics:
@@ -165,6 +102,11 @@ class Metrics:
         self._refused: Tally[str] = Tally()
         self._lookups = self._hits = 0
         self._samples: dict[str, Sample] = {}
+        self._groups: list[GroupSample] = []
+        self._shown: dict[str, set[str]] = {}
+        self._attempts: list[tuple[str, str, float]] = []
+        self._events: Tally[tuple[str, str]] = Tally()
+        self._asked: list[tuple[str, str, float]] = []
         self._actions: dict[tuple[str, str], Histogram] = {}
         self._handlers: set[str] = set()
 
@@ -179,10 +121,12 @@ class Metrics:
         self._cache_lookups = self._counter("registry_storage_cache_requests_total")
         self._cache_hits = self._counter("registry_storage_cache_hits_total")
         self._refusals = self._counter("longshore_refused_requests_total")
-        self._sampled = {
-            name: self._gauge(name, mode="livemax")
-            for name in ("longshore_uploads_open", "longshore_jobs_waiting", "longshore_jobs_dead")
-        }
+        self._redirect_failures = self._counter("longshore_redirect_failures_total")
+        self._jobs = self._counter("longshore_jobs_total")
+        self._job_duration = self._histogram("longshore_job_duration_seconds", _LONG)
+        self._told = self._counter("longshore_events_total")
+        self._directories = self._histogram("longshore_ldap_request_duration_seconds", _SECONDS)
+        self._sampled = {name: self._gauge(name, mode="livemax") for name in SAMPLED}
         self._memory = self._gauge("longshore_resident_memory_bytes")
         self._gauge("longshore_workers").set(1)
         self._gauge("longshore_build_info", mode="livemax").labels(longshore.__version__).set(1)
@@ -238,6 +182,27 @@ class Metrics:
         self._lookups += 1
         self._hits += hit
 
+    def redirect_failed(self) -> None:
+        """Count a pull that should have been redirected."""
+        self._redirect_failures.inc()
+
+    def job_attempt(self, kind: str, outcome: str, seconds: float) -> None:
+        """Count one attempt at a job."""
+        self._attempts.append((kind, outcome, seconds))
+
+    def events(self, listener: str, outcome: str, count: int) -> None:
+        """Count what became of events for a listener."""
+        self._events[listener, outcome] += count
+
+    def directory_asked(self, server: str, outcome: str, seconds: float) -> None:
+        """Count one request to an LDAP server."""
+        self._asked.append((server, outcome, seconds))
+
+    def sample_groups(self, sample: GroupSample) -> None:
+        """Ask ``sample`` now and then for several gauges that have one label. A value of that label
+        that is no longer among the answers counts as 0."""
+        self._groups.append(sample)
+
     def sample(self, name: str, sample: Sample) -> None:
         """Ask ``sample`` now and then what the gauge ``name`` should say. One worker is enough."""
         self._samples[name] = sample
@@ -252,6 +217,9 @@ class Metrics:
         """Everything counted so far; where observers run, as only then nothing falls between."""
         batch = _Batch(self._cells, self._refused, self._lookups, self._hits)
         self._cells, self._refused, self._lookups, self._hits = {}, Tally(), 0, 0
+        batch.attempts, self._attempts = self._attempts, []
+        batch.events, self._events = self._events, Tally()
+        batch.directories, self._asked = self._asked, []
         batch.in_flight = dict.fromkeys(self._handlers, 0) | dict(self.in_flight())
         self._handlers = set(batch.in_flight)
         return batch
@@ -266,6 +234,13 @@ class Metrics:
             self._response_size.labels(handler).add(cell.by_sent, cell.sent)
         for code, count in batch.refused.items():
             self._refusals.labels(code).inc(count)
+        for kind, outcome, seconds in batch.attempts:
+            self._jobs.labels(kind, outcome).inc()
+            self._job_duration.labels(kind).observe(seconds)
+        for (listener, outcome), count in batch.events.items():
+            self._told.labels(listener, outcome).inc(count)
+        for server, outcome, seconds in batch.directories:
+            self._directories.labels(server, outcome).observe(seconds)
         self._cache_lookups.inc(batch.lookups)
         self._cache_hits.inc(batch.hits)
         for handler, open_now in batch.in_flight.items():
@@ -278,7 +253,7 @@ class Metrics:
         next_sample = loop.time()
         try:
             while True:
-                if self._samples and loop.time() >= next_sample:
+                if (self._samples or self._groups) and loop.time() >= next_sample:
                     next_sample = loop.time() + sampling
                     await self._take_samples(sampling)
                 await asyncio.to_thread(self._apply, self._take())
@@ -294,6 +269,23 @@ class Metrics:
             except Exception:
                 # A number that cannot be had must never stop the others.
                 logger.warning("%s is not to be had", name, exc_info=True)
+        for group in self._groups:
+            try:
+                async with asyncio.timeout(patience):
+                    found = await group()
+            except Exception:
+                logger.warning("what the database says is not to be had", exc_info=True)
+            else:
+                await asyncio.to_thread(self._show, found)
+
+    def _show(self, found: Mapping[str, Mapping[str, float]]) -> None:
+        for name, by_label in found.items():
+            shown = self._shown.setdefault(name, set())
+            for label in shown - by_label.keys():
+                self._sampled[name].labels(label).set(0)
+            for label, value in by_label.items():
+                self._sampled[name].labels(label).set(value)
+            shown.update(by_label)
 
     async def exposition(self, directory: Path | None = None) -> bytes:
         """The text format: of all workers that share ``directory``, or of this process alone."""

@@ -42,7 +42,7 @@ def listen(address: str, backlog: int) -> socket.socket:
     except OSError as error:
         if host:
             raise _refused(address, error) from error
-        family, where = socket.AF_INET, ("0.0.0.0", port)  # noqa: S104 (a kernel without IPv6)
+        family, where = socket.AF_INET, ("0.0.0.0", port)  # noqa: S104 - a kernel without IPv6
         listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -129,9 +129,15 @@ class Supervisor:
 
     def _spawn(self, slot: int) -> None:
         ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(slot, ours, theirs)
+        # A worker that is told to stop before it knows what that means has to hear of it later: until then
+        # it has the handlers of this process, which only wake it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become_worker(slot, ours, theirs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
         ours.setblocking(False)
         child = _Child(slot, pid, ours, time.monotonic())
