@@ -1,5 +1,7 @@
 """Garbage collection and purging of the audit log over the API: now, by schedule, and what runs say."""
 
+import json
+
 import anyio
 import pytest
 
@@ -135,3 +137,32 @@ async def test_a_run_of_one_kind_is_none_of_the_other(management):
     assert (await management.ask("admin", "GET", f"{PURGE}/{number}")).status_code == 404
     assert (await management.ask("admin", "GET", f"{PURGE}/{number}/log")).status_code == 404
     assert (await management.ask("admin", "PUT", f"{PURGE}/{number}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "one", "other"),
+    [
+        (GC, {"dry_run": True}, {"dry_run": False, "delete_untagged": True}),
+        (PURGE, PARAMETERS, {**PARAMETERS, "audit_retention_hour": 48, "include_event_types": "*"}),
+    ],
+)
+async def test_a_run_with_other_parameters_is_not_taken_for_the_one_that_waits(
+    database_url, tmp_path, path, one, other
+):
+    async with management_of(
+        database_url, tmp_path, longshore={"jobs": {"enabled": False}}
+    ) as node:
+        first = await begin(node, path, one)
+        assert await begin(node, path, one) == first
+        body = {"schedule": {"type": "Manual"}, "parameters": other}
+        for method in ("POST", "PUT"):
+            refused = await node.ask("admin", method, f"{path}/schedule", json=body)
+            assert refused.status_code == 409, refused.text
+            assert f"run {first.rpartition('/')[2]}, " in refused.text
+            assert "waits for its turn" in refused.text
+        # With the first out of the way there is room for it.
+        assert (await node.ask("admin", "PUT", first)).status_code == 200
+        second = await begin(node, path, other)
+        assert second != first
+        (shown, _) = (await node.ask("admin", "GET", path)).json()
+        assert json.loads(shown["job_parameters"]).items() >= other.items()

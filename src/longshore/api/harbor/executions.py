@@ -132,9 +132,19 @@ class Work:
         return None
 
     async def _now(self, payload: Mapping[str, Any], caller: Caller, services: Services) -> int:
+        """Raises Conflict when one that was asked for before has not ended and does something else."""
+
         def work(connection: Connection) -> int:
             now = database_time(connection)
-            return queue.enqueue(connection, self.kind, payload, now=now, key=_ASKED)
+            job = queue.enqueue(connection, self.kind, payload, now=now, key=_ASKED)
+            found = store.find_job(connection, job)
+            if found is not None and found.payload != payload:
+                state = "is running" if found.status is Status.RUNNING else "waits for its turn"
+                raise Conflict(
+                    f"run {job}, which was asked for before, {state} and has other parameters, "
+                    f"{json.dumps(found.payload)}: wait until it has ended, or stop it first"
+                )
+            return job
 
         return await services.changes.make(
             work, "create", self._resource_type, "run", origin=caller.origin
