@@ -572,6 +572,7 @@ def _management(
         from longshore.api.application import create
         from longshore.api.services import Services
         from longshore.catalog.install import catalog
+        from longshore.identity.lockout import Registrations
 
         services = Services(
             configuration,
@@ -584,6 +585,7 @@ def _management(
             system,
             _directories(configuration, system),
             _providers(configuration, system),
+            Registrations(process.database),
         )
         return create(services, explain_storage)
 

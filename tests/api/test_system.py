@@ -1,8 +1,13 @@
 """The configuration that administrators change while the registry runs, passwords, and what the registry is."""
 
+from itertools import count
+
+import anyio
 import pytest
 from sqlalchemy import text
 
+from longshore.identity import lockout
+from longshore.identity.lockout import PER_REGISTRATION
 from longshore.identity.model import Role
 from longshore.system.catalogue import KEYS
 from longshore.testing.builders import image
@@ -276,6 +281,40 @@ class TestRegistration:
         assert replies[10].status_code == 429
         assert int(replies[10].headers["retry-after"]) >= 1
         assert (await register(management, "dora", by="admin")).status_code == 201
+
+    async def test_many_at_the_same_time_are_no_more_than_one_after_the_other(self, management):
+        await put(management, self_registration=True)
+        found: list[int] = []
+
+        async def one(number):
+            reply = await register(management, f"user{number}", email=f"u{number}@example.org")
+            found.append(reply.status_code)
+
+        async with anyio.create_task_group() as group:
+            for number in range(60):
+                group.start_soon(one, number)
+
+        assert found.count(201) == PER_REGISTRATION.free
+        assert found.count(429) == 60 - PER_REGISTRATION.free
+
+    async def test_more_than_can_be_hashed_are_asked_to_come_again(self, management, monkeypatch):
+        # Each from another address, so that only the work counts.
+        numbers = count()
+        monkeypatch.setattr(lockout, "WAITING", 2)
+        monkeypatch.setattr(lockout, "network", lambda address: str(next(numbers)))
+        await put(management, self_registration=True)
+        found = []
+
+        async def one(number):
+            found.append(await register(management, f"u{number}", email=f"u{number}@example.org"))
+
+        async with anyio.create_task_group() as group:
+            for number in range(24):
+                group.start_soon(one, number)
+
+        statuses = [reply.status_code for reply in found]
+        assert set(statuses) == {201, 503}
+        assert all(reply.headers["retry-after"] for reply in found if reply.status_code == 503)
 
 
 class TestQuotas:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from longshore.db.database import Database
     from longshore.identity.changes import Changes
     from longshore.identity.controller import ProjectController
+    from longshore.identity.lockout import Registrations
     from longshore.identity.sessions import Sessions
     from longshore.ldap.logins import Servers
     from longshore.oidc.logins import Providers
@@ -32,6 +33,7 @@ class Services:
     system: "SystemConfiguration"
     ldap_servers: "Servers"
     oidc_providers: "Providers"
+    registrations: "Registrations"
 
 
 def _services(request: Request) -> Services:

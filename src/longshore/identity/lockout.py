@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import anyio
+import anyio.to_thread
+
+from longshore.access import passwords
 from longshore.access.refusals import shown
 from longshore.access.throttle import PER_ADDRESS, PER_LOGIN, Backoff, network
 from longshore.db.database import Connection, Database
 from longshore.identity import store
 from longshore.identity.changes import Changes
-from longshore.oci.errors import TooManyRequests
+from longshore.oci.errors import TooManyRequests, Unavailable
 from longshore.outbox.model import Origin
 from longshore.telemetry import clock
 
@@ -28,6 +32,8 @@ from longshore.telemetry import clock
 PER_USER: Final = Backoff(free=50, longest=30.0)
 #: Users that people make of themselves at one address.
 PER_REGISTRATION: Final = Backoff(free=10, longest=300.0)
+#: Of them, how many wait at most in one process for the hash of their password.
+WAITING: Final = 32
 #: Seconds after which misses are forgotten, and after which it is forgotten that somebody logged in.
 FORGET: Final = 1800.0
 KNOWN: Final = 30 * 86400.0
@@ -103,27 +109,52 @@ class Lockout:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Registrations:
-    """How often somebody may register from one address: each try counts, for hashing a password costs what
-    a login does, and nobody should fill the list of users."""
+    """People who make themselves users: how often somebody may try at one address, for nobody should fill the
+    list of users, and how much of this machine all of them may use. One per process."""
 
-    database: Database
-    per_address: Backoff = PER_REGISTRATION
+    def __init__(self, database: Database, per_address: Backoff = PER_REGISTRATION) -> None:
+        self._database = database
+        self._per_address = per_address
+        # One thread of its own kind: however many they are, logins and other requests go on.
+        self._hashing = anyio.CapacityLimiter(1)
 
     async def admit(self, client: str) -> None:
         """Let one try through. Raises TooManyRequests, with Retry-After, when it is too soon."""
-        key, now = _hash("register", network(client)), clock.timestamp()
-        found = await self.database.read(partial(store.find_misses, keys=[key]))
-        until = found[key].until if key in found else 0.0
-        if until > now:
-            seconds = math.ceil(until - now)
+        key = _hash("register", network(client))
+
+        def held_up(connection: Connection) -> float:
+            found = store.find_misses(connection, [key]).get(key)
+            return 0.0 if found is None else found.until - clock.timestamp()
+
+        def counted(connection: Connection) -> float:
+            # Looked at and counted under one lock: none of many at the same time slips through.
+            now = clock.timestamp()
+            until = store.admit_one(connection, key, now, FORGET, self._per_address.wait)
+            return until - now if until else 0.0
+
+        # Whoever is too early anyway writes nothing.
+        seconds = await self._database.read(held_up)
+        if seconds <= 0:
+            seconds = await self._database.write(counted, durable=False)
+        if seconds > 0:
+            wait = max(1, math.ceil(seconds))
             raise TooManyRequests(
-                f"too many registrations from {shown(client)}: wait {seconds} s",
-                headers={"Retry-After": str(seconds)},
+                f"too many registrations from {shown(client)}: wait {wait} s",
+                headers={"Retry-After": str(wait)},
             )
-        count = partial(store.add_miss, key=key, now=now, forget=FORGET, wait=self.per_address.wait)
-        await self.database.write(count, durable=False)
+
+    async def hash(self, password: bytes) -> str:
+        """The hash of a password that somebody chose. Raises Unavailable, with Retry-After, when too many wait
+        for theirs."""
+        if self._hashing.statistics().tasks_waiting >= WAITING:
+            raise Unavailable(
+                "too many people register at this moment; try again in a few seconds",
+                headers={"Retry-After": "5"},
+            )
+        return await anyio.to_thread.run_sync(
+            passwords.hash_argon2, password, limiter=self._hashing
+        )
 
 
 @dataclass(frozen=True, slots=True)

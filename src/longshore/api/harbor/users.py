@@ -25,7 +25,6 @@ from longshore.api.services import Services, Serving
 from longshore.api.wire import Empty, Id, Moment, Router, Shape, created, moment
 from longshore.db.database import Connection
 from longshore.identity import credentials, store, validation
-from longshore.identity.lockout import Registrations
 from longshore.identity.model import User
 from longshore.identity.permissions import Permission
 from longshore.oci.errors import Unauthorized
@@ -125,12 +124,14 @@ async def list_users(
 async def create_user(body: UserCreationReq, caller: Calling, services: Serving) -> Empty:
     """Make a user who logs in with a password of this registry; oneself where that is allowed."""
     if caller.is_anonymous:
-        await Registrations(services.database).admit(caller.origin.address)
+        await services.registrations.admit(caller.origin.address)
     name = validation.user_name(body.username)
     email, real_name = _profile(body.email, body.realname, body.comment)
-    hashed = await anyio.to_thread.run_sync(
-        passwords.hash_argon2, validation.password(body.password)
-    )
+    password = validation.password(body.password)
+    if caller.is_anonymous:
+        hashed = await services.registrations.hash(password)
+    else:
+        hashed = await anyio.to_thread.run_sync(passwords.hash_argon2, password)
     user = await services.changes.make(
         partial(
             store.add_user,

@@ -82,6 +82,9 @@ from longshore.identity.store.lockout import (
     add_miss as add_miss,
 )
 from longshore.identity.store.lockout import (
+    admit_one as admit_one,
+)
+from longshore.identity.store.lockout import (
     find_misses as find_misses,
 )
 from longshore.identity.store.lockout import (
