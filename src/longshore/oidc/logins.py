@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import anyio.to_thread
+
 from longshore.oidc.accounts import Accounts
 from longshore.oidc.people import Person, person
 from longshore.oidc.settings import ProviderSettings
@@ -134,7 +136,8 @@ class ProviderLogins:
         if any(name and name not in claims for name in wanted):
             more = await exchange.userinfo(self.provider, tokens.access_token, claims["sub"])
             claims = {**more, **claims}
-        return person(self.settings, claims)
+        # In a thread, for the filter of groups: it takes its time when there are many.
+        return await anyio.to_thread.run_sync(person, self.settings, claims)
 
     def _expected(self, nonce: str = "", access_token: str = "") -> Expected:
         client = self.settings.clientid

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from longshore.oidc import group_filter
 from longshore.oidc.settings import ProviderSettings
 
 _LONGEST: Final = 255
@@ -30,7 +31,7 @@ class Person:
 def person(provider: ProviderSettings, claims: Mapping[str, Any]) -> Person:
     """The person that verified claims are about."""
     listed = _texts(claims.get(provider.groupsclaim)) if provider.groupsclaim else []
-    kept = [name for name in listed if re.search(provider.groupfilter, name)]
+    kept = group_filter.matching(provider.groupfilter, listed)
     admin = provider.admingroup in listed if provider.admingroup else None
     groups = tuple(dict.fromkeys(f"{provider.groupprefix}{name}" for name in kept))
     return Person(

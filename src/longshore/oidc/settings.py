@@ -1,6 +1,5 @@
 """Settings of OpenID providers."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -8,6 +7,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, SecretStr, model_validator
 
 from longshore.config.section import Section, Table, required, setting
+from longshore.oidc import group_filter
 
 #: The provider that Harbor's configuration keys describe: nobody else's name.
 HARBOR: Final = "harbor"
@@ -28,7 +28,7 @@ class ProviderSettings(Table):
     userclaim: str = setting("preferred_username", "The claim that suggests a new user's name.")
     groupsclaim: str = setting("", "The claim that lists somebody's groups; empty: none count.")
     groupfilter: str = setting(
-        "", "A regular expression; groups that do not match it are left out."
+        "", "A regular expression (RE2); groups that do not match it are left out."
     )
     groupprefix: str = setting("", "What the names of its groups begin with here.")
     admingroup: str = setting("", "Who is in this group (without prefix) is an administrator.")
@@ -54,9 +54,9 @@ class ProviderSettings(Table):
                 "scopes lack openid, without which the provider does not say who it is"
             )
         try:
-            re.compile(self.groupfilter)
-        except re.error as error:
-            raise ValueError(f"groupfilter is no regular expression: {error}") from error
+            group_filter.check(self.groupfilter)
+        except ValueError as error:
+            raise ValueError(f"groupfilter {error}") from error
         if self.admingroup and not self.groupsclaim:
             raise ValueError("admingroup has no effect without groupsclaim; name the claim")
         own = {"client_id", "response_type", "redirect_uri", "state", "nonce", "scope",

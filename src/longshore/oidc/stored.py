@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import SecretStr, ValidationError
 
 from longshore.config.wording import sentence
+from longshore.oidc import group_filter
 from longshore.oidc.settings import HARBOR, ProviderSettings
 
 PREFIX: Final = "oidc_"
@@ -37,6 +38,10 @@ def provider(
         raise ValueError(
             "oidc_scope lacks openid, without which the provider does not say who it is"
         )
+    try:
+        group_filter.check(str(values["oidc_group_filter"]))
+    except ValueError as error:
+        raise ValueError(f"oidc_group_filter {error}") from error
     if values["oidc_admin_group"] and not values["oidc_groups_claim"]:
         raise ValueError("oidc_admin_group has no effect without oidc_groups_claim: name the claim")
     try:
@@ -66,10 +71,20 @@ def _default(field: str) -> Any:
 
 
 def _parameters(text: str) -> dict[str, str]:
-    found = json.loads(text or "{}")
+    found = _json_object(text)
     if not all(isinstance(value, str) for value in found.values()):
         raise ValueError("oidc_extra_redirect_parms: every value has to be a string")
     return dict(found)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError("oidc_extra_redirect_parms has to be empty or a JSON object")  # noqa: TRY004
+    return found
 
 
 def _differs(found: ProviderSettings, configured: tuple[ProviderSettings, ...]) -> None:

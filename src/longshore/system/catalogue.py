@@ -87,7 +87,7 @@ def _url(*schemes: str) -> Callable[[Value], None]:
 def _json_object(value: Value) -> None:
     try:
         found = json.loads(str(value) or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for what is nested too deeply
         found = None
     if not isinstance(found, dict):
         raise ValueError("empty or a JSON object")  # noqa: TRY004 - of a checked value
