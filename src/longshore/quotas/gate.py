@@ -230,7 +230,8 @@ class LargestRepositories:
             return known[1]
         work = partial(store.largest, project=project, limit=_NAMED)
         found = await self._database.read(work)
-        if len(self._found) >= _KEPT:
-            self._found.clear()
-        self._found[project] = (now, found)
+        if found:  # what is empty now is being pushed to: the next who is refused is told of it
+            if len(self._found) >= _KEPT:
+                self._found.clear()
+            self._found[project] = (now, found)
         return found
