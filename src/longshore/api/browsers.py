@@ -32,7 +32,8 @@ class BrowserSessions:
     async def open(self, request: "Request", user: User, provider: str) -> Mapping[str, str]:
         """A new session of ``user``, who logged in at ``provider``; one that the browser had before ends."""
         former = await self.sessions.find(request.cookies.get(cookies.SESSION, ""))
-        standing = await self.people.standing(user.name, "")
+        # The login has just changed something about them, perhaps.
+        standing = await self.people.changed_standing(user.name)
         exchange = request.exchange
         opened = self.sessions.open(standing, exchange.client, exchange.user_agent, provider)
 

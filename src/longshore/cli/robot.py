@@ -107,7 +107,7 @@ def rotate(
     config: Config = None,
 ) -> None:
     """Give a robot a new secret, and show it this once."""
-    seconds = credentials.overlap(options.duration(overlap))
+    seconds = options.duration(overlap)
     secret, hashed = credentials.make(credentials.ROBOT_PREFIX)
     with people(config) as metadata:
         robot = _robot(metadata, name)
@@ -117,7 +117,7 @@ def rotate(
             id=robot.id,
             secret_hash=hashed,
             now=now,
-            former_until=now + seconds if seconds else None,
+            former_until=credentials.former_until(robot, seconds, now),
         )
         _change(metadata, robot, work, "update", "a new secret")
     note(f"robot {robot.login} has a new secret, which is shown this once:")

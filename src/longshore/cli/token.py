@@ -99,16 +99,17 @@ def rotate(
     config: Config = None,
 ) -> None:
     """Replace an access token, and show the new one this once; its rights stay."""
-    seconds = credentials.overlap(options.duration(overlap))
+    seconds = options.duration(overlap)
     text, hashed = credentials.make(credentials.PERSONAL_PREFIX)
     now = clock.timestamp()
     with people(config) as metadata:
+        token = _token(metadata, user, name)
         work = partial(
             store.rotate_access_token,
-            id=_token(metadata, user, name).id,
+            id=token.id,
             secret_hash=hashed,
             now=now,
-            former_until=now + seconds if seconds else None,
+            former_until=credentials.former_until(token, seconds, now),
             expires_at=now + days * _DAY if days else None,
         )
         metadata.change(work, "update", "access-token", user, description=f"{name!r} was replaced")

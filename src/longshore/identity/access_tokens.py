@@ -8,7 +8,7 @@ from typing import Final
 from longshore.identity import credentials, permissions
 from longshore.identity.credentials import LENGTH, PERSONAL_PREFIX, Credential
 from longshore.identity.errors import IdentityError
-from longshore.identity.model import MARK, Standing, View
+from longshore.identity.model import ANYWHERE, MARK, NOWHERE, Places, Standing, View
 from longshore.identity.permissions import Permission, Permissions
 
 #: Access tokens that one user may have.
@@ -113,13 +113,10 @@ def limited(standing: Standing, token: AccessToken, now: float) -> Standing:
         most = frozenset()
     given = standing.permissions & most if standing.exists else frozenset()
     # A public project is one to everybody, and stays so for them.
-    everything = standing.is_admin and only is None
-    view = View(
-        standing.user_id or None,
-        everything,
-        (only or frozenset()) if standing.is_admin else frozenset(),
-        only,
-    )
+    own = NOWHERE
+    if standing.is_admin:
+        own = ANYWHERE if only is None else Places(only)
+    view = View.of(own, standing.user_id or None, only)
     return replace(
         known, is_admin=False, roles=frozenset(), given=given, most=most, limited=True, view=view
     )

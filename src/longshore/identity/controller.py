@@ -25,13 +25,13 @@ from longshore.access.rules import missing
 from longshore.access.throttle import Throttle
 from longshore.access.token import InvalidToken, Token
 from longshore.access.verification import Verifications
-from longshore.db.database import Database
+from longshore.db.database import Connection, Database
 from longshore.http.request import Request
 from longshore.identity import access_tokens, credentials, robots, store
 from longshore.identity.authentication import Authenticator, IDTokens, LocalPasswords, Proof
 from longshore.identity.decisions import Decisions
 from longshore.identity.lockout import Lockout
-from longshore.identity.model import Standing
+from longshore.identity.model import MARK, Standing
 from longshore.identity.naming import canonical, canonical_rights
 from longshore.identity.noticing import LoggedIn, unnoticed
 from longshore.identity.programs import Programs, harbors_prefix
@@ -269,7 +269,7 @@ class ProjectController(AccessController):
         None where there are no refresh tokens."""
         if self._refresh_tokens is None:
             return None
-        standing = await self._standings.of(user, "")
+        standing = await self.changed_standing(user)
         asking = Asking(service=SERVICE, client_id="longshore login --device")
         return await self._refresh_tokens.give(standing, asking, request.exchange.client)
 
@@ -543,14 +543,20 @@ class ProjectController(AccessController):
         return proof, standing
 
     async def _check(self, key: bytes, login: Login, client: str) -> Proof | None:
+        if access_tokens.is_one(login.password):
+            return await self._check_token(key, login, client)
         self._throttle.admit(login.user, client)
         if self._lockout is not None:
             await self._lockout.admit(login.user, client)
-        proof = await self._prove(login, client)
+        try:
+            proof = await self._prove(login, client)
+        except Unavailable:
+            # A directory is away, but the password that is kept here was wrong.
+            if await self._database.read(partial(_has_password, user=login.user)):
+                await self._missed(login, client)
+            raise
         if proof is None:
-            self._throttle.failed(client)
-            if self._lockout is not None:
-                await self._lockout.failed(login.user, client)
+            await self._missed(login, client)
             return None
         self._proofs.remember(key, 0, proof)
         if proof.by_password and (await self._standings.of(proof.user, "")).second_factor:
@@ -559,6 +565,26 @@ class ProjectController(AccessController):
         else:
             await self._forget_misses(login.user, client)
         return proof
+
+    async def _check_token(self, key: bytes, login: Login, client: str) -> Proof | None:
+        """Nobody guesses 256 bits: misses are counted apart from those of passwords, and whoever has a token of
+        somebody must not begin anew with guesses of their password by sending it in between."""
+        guesser = f"{login.user}{MARK}"
+        self._throttle.admit(guesser, client)
+        proof = await self._programs.authenticate(login, client)
+        if proof is None:
+            self._throttle.failed(client)
+            if self._lockout is not None:
+                await self._lockout.tell(login.user, client, "unknown or ended access token")
+            return None
+        self._throttle.succeeded(guesser, client)
+        self._proofs.remember(key, 0, proof)
+        return proof
+
+    async def _missed(self, login: Login, client: str) -> None:
+        self._throttle.failed(client)
+        if self._lockout is not None:
+            await self._lockout.failed(login.user, client)
 
     async def _forget_misses(self, user: str, client: str) -> None:
         self._throttle.succeeded(user, client)
@@ -636,6 +662,11 @@ class ProjectController(AccessController):
         fault: challenge.TokenFault | None = None,
     ) -> str:
         return challenge.bearer(self._issuer.realm(request), SERVICE, wanted, fault)
+
+
+def _has_password(connection: Connection, user: str) -> bool:
+    hashed, _ = store.find_password(connection, user)
+    return hashed is not None
 
 
 def _let_in(request: Request, standing: Standing, wanted: Sequence[Access], ask: str) -> None:

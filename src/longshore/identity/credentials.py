@@ -135,10 +135,16 @@ def is_among(address: str, allowed: tuple[Network, ...]) -> bool:
     return any(mapped in network for network in allowed)
 
 
-def overlap(seconds: float) -> float:
-    """How long the former secret counts. Raises IdentityError."""
+def former_until(credential: Credential, seconds: float, now: float) -> float | None:
+    """Until when the secret that is replaced counts beside the new one, for ``seconds`` at most: it gets no longer
+    life from its successor than it had. None: no longer. Raises IdentityError."""
     if not 0 <= seconds <= LONGEST_OVERLAP:
         raise IdentityError(
             f"the secret before cannot count for {seconds:g} seconds more: 0 to {LONGEST_OVERLAP:.0f}"
         )
-    return seconds
+    ends = (
+        now + seconds
+        if credential.expires_at is None
+        else min(now + seconds, credential.expires_at)
+    )
+    return ends if ends > now else None

@@ -242,16 +242,36 @@ class LinkedIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Projects by name: those ``named`` or, ``everywhere``, all ``but`` some."""
+
+    named: frozenset[str] = frozenset()
+    everywhere: bool = False
+    but: frozenset[str] = frozenset()
+
+
+NOWHERE: Final = Places()
+ANYWHERE: Final = Places(everywhere=True)
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Which projects are in somebody's lists: the public ones, those that ``user`` (an id; None: nobody) is a
-    member of, those ``named``, or ``everything``. ``only``: of the user's, none but these. ``reads``: those of the
-    ``named`` whose repositories are in the lists, too; None: all."""
+    member of (of these none but ``only``, if that is given), and those that they have rights of their own in (``sees``).
+    ``reads``: where the repositories are in the lists, too; ``pulls``: where they pull whatever rules say."""
 
     user: int | None = None
-    everything: bool = False
-    named: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
-    reads: frozenset[str] | None = None
+    sees: Places = NOWHERE
+    reads: Places = NOWHERE
+    pulls: Places = NOWHERE
+
+    @classmethod
+    def of(
+        cls, places: Places, user: int | None = None, only: frozenset[str] | None = None
+    ) -> "View":
+        """With all rights in ``places``."""
+        return cls(user, only, places, places, places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +322,12 @@ class Standing:
     @property
     def sight(self) -> View:
         """Which projects are in their lists."""
-        return self.view or View(self.user_id or None, self.is_admin)
+        return self.view or View.of(ANYWHERE if self.is_admin else NOWHERE, self.user_id or None)
+
+    @property
+    def is_program(self) -> bool:
+        """Whether rights were written down for it: a robot, or an access token that may do less than its user."""
+        return self.view is not None
 
     @property
     def ranked(self) -> tuple[AnyRole, ...]:

@@ -79,7 +79,9 @@ class Programs:
         return Proof(robot.login, credentials.seal(robots.KIND, robot.id, found))
 
     async def _chosen(self, secret: bytes, hashes: list[str]) -> str | None:
-        return await anyio.to_thread.run_sync(credentials.chosen, secret, hashes, self._decoy)
+        return await self._verifications.in_thread(
+            lambda: credentials.chosen(secret, hashes, self._decoy)
+        )
 
     async def _by_token(self, login: Login, client: str) -> Proof | None:
         hashed = credentials.digest(login.password)

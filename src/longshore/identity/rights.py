@@ -145,7 +145,7 @@ def _by_role(standing: Standing) -> str:
             f"project {project} does not exist, and administrators push to projects only; "
             f"make it with: longshore project add {standing.project}"
         )
-    if standing.view is not None:
+    if standing.is_program:
         return _why_given(standing, user, project)
     if not standing.sees:
         return f"project {project} does not exist, or user {user} is no member of it"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from longshore.identity import permissions
 from longshore.identity.credentials import Credential
 from longshore.identity.errors import IdentityError
-from longshore.identity.model import ROBOT
+from longshore.identity.model import ROBOT, Places, View
 from longshore.identity.permissions import Permission, Permissions
 
 HARBORS: Final = "robot$"
@@ -26,7 +26,7 @@ _NAME: Final = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _LONGEST: Final = 255
 #: What the password of a robot is called in proofs.
 KIND: Final = "robot"
-_PULL, _PUSH = Permission("repository", "pull"), Permission("repository", "push")
+PULL, _PUSH = Permission("repository", "pull"), Permission("repository", "push")
 _LIST = Permission("repository", "list")
 
 
@@ -51,6 +51,7 @@ class Robot(Credential):
     project_id: int | None
     description: str
     given: tuple[Given, ...]
+    view: View
     duration: int
     disabled: bool
     creator_kind: str
@@ -89,7 +90,7 @@ def rights(given: Iterable[Given], project: str) -> Permissions:
     ]
     allowed = frozenset[Permission]().union(*(one.allowed for one in concerning))
     if _PUSH in allowed:
-        allowed |= {_PULL}
+        allowed |= {PULL}
     return allowed.difference(*(one.denied for one in concerning))
 
 
@@ -101,13 +102,27 @@ def system_rights(given: Iterable[Given]) -> Permissions:
 
 
 def namespaces(given: Iterable[Given]) -> frozenset[str]:
-    """The projects in which they are any; EVERYWHERE may be among them."""
-    return frozenset(one.namespace for one in given if one.kind == PROJECT and one.allowed)
+    """The projects that they name, to allow or to deny; EVERYWHERE may be among them."""
+    return frozenset(one.namespace for one in given if one.kind == PROJECT)
 
 
-def readable(given: Sequence[Given]) -> frozenset[str]:
-    """Those of the projects whose repositories they let one list and pull; EVERYWHERE may be among them."""
-    return frozenset(name for name in namespaces(given) if rights(given, name) >= {_LIST, _PULL})
+def places(given: Sequence[Given], *needed: Permission) -> Places:
+    """Where they come to all that is ``needed``; if that is nothing, to anything."""
+
+    def suffice(name: str) -> bool:
+        found = rights(given, name)
+        return found.issuperset(needed) if needed else bool(found)
+
+    named = namespaces(given) - {EVERYWHERE}
+    sufficient = frozenset(filter(suffice, named))
+    if suffice(EVERYWHERE):
+        return Places(everywhere=True, but=named - sufficient)
+    return Places(sufficient)
+
+
+def view(given: Sequence[Given]) -> View:
+    """The projects and repositories in the lists of who has them."""
+    return View(sees=places(given), reads=places(given, _LIST, PULL), pulls=places(given, PULL))
 
 
 def checked(given: Sequence[Given], project: str | None) -> None:

@@ -5,7 +5,8 @@ taken once (section 5.2), at whichever node, and one step early or late. In the 
 recovery code: ten of them, each once, kept as hashes.
 
 A secret is shown once, when it is made, and counts when a code has shown that it arrived. Then, and when it goes,
-everything ends that was proved before: what only the password opened must not outlive that it is not enough.
+everything ends that was proved before: what only the password opened must not outlive that it is not enough. Access
+tokens and robots go on: no password opened them.
 """
 
 import base64

@@ -11,7 +11,7 @@ from longshore.db.database import Database
 from longshore.identity import store
 from longshore.identity.model import Standing
 
-_MAX: Final = 50_000
+_MAX: Final = 20_000
 _NOBODY: Final = Standing("", "")
 
 
@@ -47,7 +47,9 @@ class Standings:
         if self._recent is not None:
             recent = self._recent.get(key)
             if recent is None or recent.changes_at <= now:
-                recent = self._recent[key] = await self._ask(key)
+                recent = await self._ask(key)
+                if _is_kept(recent):
+                    self._recent[key] = recent
             return recent
         generation = self._database.generation()
         if generation != self._generation or len(self._known) > _MAX:
@@ -58,7 +60,7 @@ class Standings:
             found = await self._ask(key)
             # True as of the generation from before the question or a later one; if another has
             # begun meanwhile, the next question notices.
-            if generation is not None and generation == self._generation:
+            if generation is not None and generation == self._generation and _is_kept(found):
                 self._known[key] = found
         return found
 
@@ -73,3 +75,8 @@ class Standings:
     async def _ask(self, key: tuple[str, str]) -> Standing:
         ask = partial(store.standing, user=key[0], project=key[1], now=self._clock())
         return await self._database.read(ask)
+
+
+def _is_kept(found: Standing) -> bool:
+    """Whether it is remembered: of projects that there are, for anybody can ask about endlessly many others."""
+    return found.exists or not found.project

@@ -269,11 +269,13 @@ async def _usable_label(id: int, place: InProject, services: Services) -> None:
 
 
 async def _may_read(place: InProject, name: RepositoryName) -> None:
-    """The same answer whether there is no such project or the caller may not read the repository."""
-    needed = Permission("artifact", "read")
+    """The same answer whether there is no such project or the caller may not read the repository. Whoever copies
+    an image can pull the copy, so the right to look at it is not enough."""
     standing = await place.caller.before(namespace_of(name))
-    if needed not in standing.permissions_in(name):
-        raise Forbidden(f"{lacking(place.caller, needed).message} in the project of from=")
+    has = standing.permissions_in(name)
+    for needed in (Permission("artifact", "read"), Permission("repository", "pull")):
+        if needed not in has:
+            raise Forbidden(f"{lacking(place.caller, needed).message} in the project of from=")
 
 
 async def _rendered(

@@ -17,6 +17,8 @@ from longshore.identity import store
 from longshore.identity.changes import ManagementChange
 from longshore.identity.errors import Missing
 from longshore.identity.model import AnyRole, CustomRole, GroupKind, Member, Role
+from longshore.identity.permissions import IN_REPOSITORY
+from longshore.identity.rules import SubjectKind
 from longshore.ldap.model import Group as DirectoryGroup
 from longshore.telemetry import clock
 
@@ -110,7 +112,7 @@ async def create_project_member(
 ) -> Empty:
     """Make a user or a group a member."""
     role = await _role(body.role_id, services)
-    _may_give(role, place)
+    await _may_give(role, place, services)
     if (body.member_user is None) == (body.member_group is None):
         raise BadRequest("one of member_user and member_group has to be given")
     now = clock.timestamp()
@@ -160,7 +162,7 @@ async def update_project_member(
 ) -> Empty:
     """Give a member another role."""
     role = await _role(body.role_id, services)
-    _may_give(role, place)
+    await _may_give(role, place, services)
     await _change(mid, role, place, services)
     return Empty()
 
@@ -184,7 +186,7 @@ async def _member(id: int, place: InProject, services: Services) -> Member:
 
 async def _change(id: int, role: AnyRole | None, place: InProject, services: Services) -> None:
     found = await _member(id, place, services)
-    _may_give(found.role, place)
+    await _may_give(found.role, place, services)
     await services.changes.make(
         partial(store.change_member, project=place.project.id, id=id, role=role),
         "delete" if role is None else "update",
@@ -210,9 +212,17 @@ def _name(role: AnyRole) -> str:
     return role.name if isinstance(role, CustomRole) else _NAMES[role]
 
 
-def _may_give(role: AnyRole, place: InProject) -> None:
-    """Nobody gives more than they have, nor takes it from others. Raises Forbidden."""
-    lacking = sorted(role.permissions - place.standing.grantable)
+async def _may_give(role: AnyRole, place: InProject, services: Services) -> None:
+    """Nobody gives more than they have, nor takes it from others; with a role goes what rules of the project give
+    to it. Raises Forbidden."""
+    rules = await services.database.read(partial(store.list_rules, project=place.project.id))
+    ruled = (
+        IN_REPOSITORY[action]
+        for rule in rules
+        if rule.allows and (rule.subject.kind, rule.subject.id) == (SubjectKind.ROLE, role.value)
+        for action in rule.effective
+    )
+    lacking = sorted(role.permissions.union(*ruled) - place.standing.grantable)
     if lacking:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise Forbidden(

@@ -3,6 +3,7 @@
 Beside Harbor's fields: ``allowed_networks``, when one was used last, and ``overlap`` at a new secret.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Final, Literal
@@ -171,6 +172,7 @@ async def create_robot(
     body: RobotCreate, caller: Calling, services: Serving, response: Response
 ) -> RobotCreated:
     """Make a robot. It may be given no more than who makes it has."""
+    _lasts(caller)
     given = [one.read() for one in body.permissions]
     project = _project_of(body.level, given)
     project_id = None
@@ -233,6 +235,7 @@ async def update_robot(
 ) -> Empty:
     """Change a robot: what it may do, for how long, where from, and whether at all."""
     robot = await _robot(robot_id, "update", caller, services)
+    _lasts(caller)
     prefix = await services.system.robot_name_prefix()
     if robots.spelled(body.name, prefix) != robot.name or body.level != _level(robot):
         raise BadRequest(
@@ -265,6 +268,7 @@ async def refresh_sec(
 ) -> RobotSec:
     """Give a robot a new secret."""
     robot = await _robot(robot_id, "update", caller, services)
+    _lasts(caller)
     # Whoever has the secret has the rights: no more than who asks for it may give.
     await _within(robot.given, caller, services)
     secret = ""
@@ -273,7 +277,7 @@ async def refresh_sec(
     else:
         secret, hashed = credentials.make(credentials.ROBOT_PREFIX)
     now = clock.timestamp()
-    until = now + credentials.overlap(body.overlap) if body.overlap else None
+    until = credentials.former_until(robot, body.overlap, now)
     work = partial(store.rotate_robot, id=robot.id, secret_hash=hashed, now=now, former_until=until)
     await _change(work, "update", robot, caller, services, "a new secret")
     return RobotSec(secret=secret)
@@ -337,47 +341,65 @@ async def _needs(action: str, project: str | None, caller: Caller, asked: object
     raise lacking(caller, Permission("robot", action))
 
 
-async def _within(
-    given: list[Given] | tuple[Given, ...],
-    caller: Caller,
-    services: Services,
-    known: tuple[Given, ...] = (),
-) -> None:
-    """Raises Denied for rights that the caller may not give: nobody gives what they have not. What a robot
-    has already (``known``) it may keep."""
-    for one in given:
-        has = await _givable(one, caller, services)
-        kept = (
-            robots.rights(known, one.namespace)
-            if one.kind == robots.PROJECT
-            else robots.system_rights(known)
+def _lasts(caller: Caller) -> None:
+    """Raises Forbidden for who has less than their user, or is let in from some networks only: what they made would
+    know nothing of that, and go on when they have ended."""
+    standing = caller.standing
+    if standing.limited or standing.networks:
+        raise Forbidden(
+            f"{refusals.shown(caller.name)} is limited to some scopes, projects or networks, and a robot would "
+            "outlast it: log in in person to make, change or renew one"
         )
-        for permission in sorted(one.allowed - has - kept):
-            where = "beside projects" if one.kind == robots.SYSTEM else f"in {one.namespace!r}"
-            raise Denied(
-                f"{refusals.shown(caller.name)} may not give the right to {permission} {where}, having it not"
-            )
 
 
-async def _givable(one: Given, caller: Caller, services: Services) -> Permissions:
-    if one.kind == robots.SYSTEM:
-        return caller.permissions
-    if one.namespace == robots.EVERYWHERE:
-        if caller.is_admin:
-            return one.allowed
-        name = robots.spelled(caller.name)
-        found = await services.database.read(partial(store.find_robot, name=name or ""))
-        return robots.rights(found.given, robots.EVERYWHERE) if found is not None else frozenset()
-    has = (await caller.before(one.namespace)).grantable
+async def _within(
+    given: Sequence[Given], caller: Caller, services: Services, known: Sequence[Given] = ()
+) -> None:
+    """Raises Denied for rights that the caller may not give: nobody gives what they have not, anywhere. What a robot
+    has already (``known``) it may keep. Raises NotFound for rights in a project that does not exist."""
+    if not caller.is_admin:
+        beside = robots.system_rights(given) - robots.system_rights(known) - caller.permissions
+        _refuse(beside, "beside projects", caller)
+        robot = await _asking_robot(caller, services)
+        own = robot.given if robot is not None else ()
+        # What holds everywhere holds also where only the caller, or the robot until now, knows of an exception.
+        mentioned = robots.namespaces([*given, *known, *own])
+        for name in sorted(mentioned | {robots.EVERYWHERE}):
+            more = robots.rights(given, name) - robots.rights(known, name)
+            if more:
+                where = "everywhere" if name == robots.EVERYWHERE else f"in {name!r}"
+                _refuse(more - await _givable(name, own, caller), where, caller)
+    new = robots.namespaces(given) - robots.namespaces(known) - {robots.EVERYWHERE}
+    found = await services.database.read(partial(store.projects_named, names=new))
+    for name in sorted(new - found.keys()):
+        raise NotFound(f"permissions: there is no project {name[:255]!r}")
+
+
+def _refuse(lacking: Permissions, where: str, caller: Caller) -> None:
+    for permission in sorted(lacking):
+        raise Denied(
+            f"{refusals.shown(caller.name)} may not give the right to {permission} {where}, having it not"
+        )
+
+
+async def _givable(name: str, own: Sequence[Given], caller: Caller) -> Permissions:
+    """What the caller, a robot with the rights ``own`` or a user without, may give in a project or EVERYWHERE."""
+    has = robots.rights(own, name)
+    if name != robots.EVERYWHERE:
+        has |= (await caller.before(name)).grantable
     return has | {_HARBORS_GAP} if _WHOLE in has else has
 
 
-async def _creator(caller: Caller, services: Services) -> tuple[str, int]:
+async def _asking_robot(caller: Caller, services: Services) -> Robot | None:
     name = robots.spelled(caller.name)
     if name is None:
-        return "local", caller.standing.user_id
-    found = await services.database.read(partial(store.find_robot, name=name))
-    return "robot", found.id if found is not None else 0
+        return None
+    return await services.database.read(partial(store.find_robot, name=name))
+
+
+async def _creator(caller: Caller, services: Services) -> tuple[str, int]:
+    robot = await _asking_robot(caller, services)
+    return ("local", caller.standing.user_id) if robot is None else ("robot", robot.id)
 
 
 def _asked(listing: Listing) -> tuple[Listing, int | None]:

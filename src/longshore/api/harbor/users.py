@@ -255,9 +255,9 @@ async def set_user_sys_admin(
 async def update_user_password(
     user_id: Id, body: PasswordReq, request: Request, caller: Calling, services: Serving
 ) -> Empty:
-    """Change a password: one's own, with the one until now, or with the right to. All sessions and tokens
-    of the user end."""
-    found = await _reachable(user_id, caller, services, "update")
+    """Change a password: one's own, with the one until now, or as an administrator. All sessions of the user
+    and all tokens that the registry gave them end."""
+    found = await _secretly_reachable(user_id, caller, services)
     if not found.local:
         raise Forbidden(
             f"user {found.name!r} has no password here: a directory or a provider has it"
@@ -289,9 +289,9 @@ async def update_user_password(
 async def set_cli_secret(
     user_id: Id, body: OIDCCliSecretReq, caller: Calling, services: Serving
 ) -> Empty:
-    """Set what a user of a directory or a provider logs in with from a command line; one's own, or with the
-    right to. It is never shown."""
-    found = await _reachable(user_id, caller, services, "update")
+    """Set what a user of a directory or a provider logs in with from a command line; one's own, or as an
+    administrator. It is never shown."""
+    found = await _secretly_reachable(user_id, caller, services)
     if caller.standing.token:
         raise Forbidden("an access token sets no secrets: log in in person")
     if found.local:
@@ -309,9 +309,22 @@ async def set_cli_secret(
 
 
 async def _reachable(user_id: int, caller: Caller, services: Services, action: str) -> User:
-    """The user, if it is the caller or the caller may do that. Raises Forbidden, NotFound."""
+    """The user, if it is the caller or the caller may do that; who administers is changed by those only who do.
+    Raises Forbidden, NotFound."""
     if user_id != caller.user_id and Permission("user", action) not in caller.permissions:
         raise lacking(caller, Permission("user", action))
+    found = await owner(user_id, services)
+    if found.is_admin and action != "read" and not caller.is_admin and found.id != caller.user_id:
+        raise Forbidden(
+            f"user {found.name!r} is an administrator, and only administrators change those"
+        )
+    return found
+
+
+async def _secretly_reachable(user_id: int, caller: Caller, services: Services) -> User:
+    """The same for what somebody logs in with: whoever sets that can become them. Raises Forbidden, NotFound."""
+    if user_id != caller.user_id and not caller.is_admin:
+        raise Forbidden("only administrators set what others log in with")
     return await owner(user_id, services)
 
 

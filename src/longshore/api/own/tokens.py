@@ -133,7 +133,7 @@ async def rotate_own_token(
         id=found.id,
         secret_hash=hashed,
         now=now,
-        former_until=now + credentials.overlap(body.overlap) if body.overlap else None,
+        former_until=credentials.former_until(found, body.overlap, now),
         expires_at=expires_at,
     )
     await services.changes.make(

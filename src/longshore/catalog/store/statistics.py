@@ -5,15 +5,15 @@ from typing import Any
 from sqlalchemy import Connection, Select, exists, func, select
 
 from longshore.catalog.model import Statistics
-from longshore.identity.model import View
+from longshore.identity.model import ANYWHERE, View
 from longshore.identity.store.projects import readable, visible_projects
 from longshore.registry.tables import blobs, manifests, repositories
 
 
 def statistics(connection: Connection, view: View) -> Statistics:
-    """Of the projects in ``view``; if that is everything, also of the bytes that blobs take, each counted
+    """Of the projects in ``view``; for who reads everything, also of the bytes that blobs take, each counted
     once."""
-    everything = view.everything
+    everything = view.reads == ANYWHERE
     seen = visible_projects(view).subquery()
     by_publicity = select(seen.c.public, func.count()).group_by(seen.c.public)
     projects: dict[bool, int] = {bool(row[0]): row[1] for row in connection.execute(by_publicity)}

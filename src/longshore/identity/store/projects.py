@@ -1,7 +1,6 @@
 """Projects."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -21,10 +20,11 @@ from sqlalchemy import (
 
 from longshore.db.listing import Listing, read_page
 from longshore.identity.errors import Missing, StillNeeded, Taken
-from longshore.identity.model import Project, Role, View
+from longshore.identity.model import ANYWHERE, NOWHERE, Places, Project, Role, View
 from longshore.identity.permissions import Permission
-from longshore.identity.robots import EVERYWHERE, PROJECT, Given, rights
-from longshore.identity.store.repository_rules import narrowed
+from longshore.identity.robots import Given, places
+from longshore.identity.store.repository_rules import among, narrowed
+from longshore.identity.store.robots import forget_project
 from longshore.identity.store.roles import roles_with
 from longshore.identity.store.users import user_id
 from longshore.identity.tables import project_members, projects, user_group_members, users
@@ -83,7 +83,7 @@ def page_of_projects(
 ) -> tuple[list[Project], int]:
     """A page of what is in ``view``, by name unless the listing says otherwise, and how many there are.
     Raises UnusableValue."""
-    query = _PROJECT.where(_is_visible(view))
+    query = _PROJECT.where(_is_visible(view, view.sees))
     columns = {
         "name": projects.c.name,
         "project_id": projects.c.id,
@@ -109,14 +109,14 @@ def find_project(
 def visible_projects(view: View) -> Select[Any]:
     """A query for ``name`` and ``public`` of what is in ``view``, for queries about what belongs to
     projects."""
-    return select(projects.c.name, projects.c.public).where(_is_visible(view))
+    return select(projects.c.name, projects.c.public).where(_is_visible(view, view.sees))
 
 
 def projects_allowing(connection: Connection, view: View, needed: Permission) -> Select[Any]:
     """A query for the names of projects in which a role of the user of ``view`` gives ``needed``; of all projects if
-    ``view`` is everything."""
+    ``view`` is of everything."""
     names = select(projects.c.name)
-    if view.everything:
+    if view.sees == ANYWHERE:
         return names
     roles = [role.value for role in Role if needed in role.permissions]
     custom = roles_with(connection, [needed])
@@ -134,24 +134,16 @@ def projects_allowing(connection: Connection, view: View, needed: Permission) ->
 
 def projects_allowing_robot(given: Sequence[Given], needed: Permission) -> Select[Any]:
     """The same for a robot with the rights ``given``."""
-    named = {one.namespace for one in given if one.kind == PROJECT} - {EVERYWHERE}
-    allowing = {name for name in named if needed in rights(given, name)}
-    names = select(projects.c.name)
-    if needed in rights(given, EVERYWHERE):
-        return names.where(projects.c.name.not_in(named - allowing))
-    return names.where(projects.c.name.in_(allowing))
+    return select(projects.c.name).where(among(places(given, needed)))
 
 
 def readable(connection: Connection, view: View) -> ColumnElement[bool]:
     """Whether the repository of a row is one that somebody with ``view`` may list and pull."""
-    whole = view
-    if view.reads is not None:
-        view = replace(view, named=view.reads, everything=EVERYWHERE in view.reads)
-    if view.everything:
+    if view.reads == ANYWHERE:
         return true()
-    roles = roles_with(connection, _READING)
-    opened = repositories.c.namespace.in_(select(projects.c.name).where(_is_visible(view, roles)))
-    return narrowed(connection, whole, opened)
+    visible = _is_visible(view, view.reads, roles_with(connection, _READING))
+    opened = repositories.c.namespace.in_(select(projects.c.name).where(visible))
+    return narrowed(connection, view, opened)
 
 
 def readable_in(connection: Connection, view: View, *, listable: bool) -> ColumnElement[bool]:
@@ -202,13 +194,16 @@ def set_public(connection: Connection, name: str, public: bool) -> None:
 
 
 def remove_project(connection: Connection, name: str) -> None:
-    """Raises Missing when there is no such project, StillNeeded when it holds an image."""
+    """With it go members, robots, and what robots of the registry were given there: whoever makes one of that
+    name later owes them nothing. Raises Missing when there is no such project, StillNeeded when it holds an
+    image."""
     project = project_id(connection, name)
     found = first_repository(connection, name)
     if found is not None:
         raise StillNeeded(
             f"project {name!r} holds images, the first in repository {found!r}: remove them first"
         )
+    forget_project(connection, name, clock.timestamp())
     connection.execute(delete(projects).where(projects.c.id == project))
 
 
@@ -228,13 +223,16 @@ def project_id(connection: Connection, name: str) -> int:
     return found
 
 
-def _is_visible(view: View, custom: Collection[int] | None = None) -> ColumnElement[bool]:
-    """Whether a project is in ``view``; of custom roles, only those in ``custom`` count (None: all)."""
-    if view.everything:
+def _is_visible(
+    view: View, own: Places, custom: Collection[int] | None = None
+) -> ColumnElement[bool]:
+    """Whether a project is public, in ``own``, or one of the user of ``view``; of custom roles, only those in
+    ``custom`` count (None: all)."""
+    if own == ANYWHERE:
         return true()
     found: list[ColumnElement[bool]] = [projects.c.public]
-    if view.named:
-        found.append(projects.c.name.in_(view.named))
+    if own != NOWHERE:
+        found.append(among(own))
     if view.user is not None:
         of_user = user_group_members.c.user_id == view.user
         groups = select(user_group_members.c.group_id).where(of_user)

@@ -13,10 +13,13 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    false,
     func,
     insert,
+    not_,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -24,7 +27,7 @@ from sqlalchemy import (
 from longshore.access.model import Action
 from longshore.db.listing import Listing, read_page
 from longshore.identity.errors import Missing, StillNeeded
-from longshore.identity.model import AnyRole, Role, View
+from longshore.identity.model import ANYWHERE, AnyRole, Places, Role, View
 from longshore.identity.rules import MOST_RULES, RepositoryRule, Subject, SubjectKind
 from longshore.identity.store.roles import any_role, role_values
 from longshore.identity.tables import (
@@ -158,7 +161,7 @@ def narrowed(
 ) -> ColumnElement[bool]:
     """Whether somebody with ``view`` may pull the repository of a row, where ``opened`` says that without regard to
     rules: the same as :meth:`longshore.identity.model.Standing.permissions_in` for each."""
-    if view.everything or not connection.scalar(
+    if view.pulls == ANYWHERE or not connection.scalar(
         select(exists().where(repository_rules.c.id.is_not(None)))
     ):
         return opened
@@ -166,6 +169,13 @@ def narrowed(
     taken = _fitting().where(_HIDING, _about(view))
     # Sets that are made once, whatever number of rows is looked at: hardly any project has rules.
     return and_(or_(opened, repositories.c.id.in_(given)), repositories.c.id.not_in(taken))
+
+
+def among(places: Places) -> ColumnElement[bool]:
+    """Whether the project of a row is one of ``places``."""
+    if places.everywhere:
+        return projects.c.name.not_in(places.but) if places.but else true()
+    return projects.c.name.in_(places.named) if places.named else false()
 
 
 def hidden_from_nobody() -> ColumnElement[bool]:
@@ -190,9 +200,9 @@ def _fitting() -> Select[Any]:
 
 
 def _about(view: View) -> ColumnElement[bool]:
-    """Whether the rule of a row concerns somebody with ``view``. Whose rights in a project are written down, or who
-    is its administrator, is concerned by none of its rules; beyond ``view.only`` one is nobody."""
-    bound = projects.c.name.not_in(view.named)
+    """Whether the rule of a row concerns somebody with ``view``. Whose right to pull in a project is written down
+    is concerned by none of its rules; beyond ``view.only`` one is nobody."""
+    bound = not_(among(view.pulls))
     others = and_(_NAMES_NOBODY, projects.c.public)
     user = view.user
     if user is None:

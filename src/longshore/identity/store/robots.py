@@ -1,19 +1,26 @@
 """Robots."""
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import Connection, Select, Text, cast, delete, select, update
 
 from longshore.db.listing import Listing, read_page
 from longshore.identity.errors import Missing, Taken
-from longshore.identity.robots import Given, Robot, from_document, to_document
+from longshore.identity.model import View
+from longshore.identity.robots import PROJECT, Given, Robot, from_document, to_document, view
 from longshore.identity.tables import projects, robots
 from longshore.registry.store.statements import insert_if_absent
 
-_ROBOT: Select[Any] = select(*robots.c, projects.c.name.label("project")).select_from(
-    robots.outerjoin(projects, projects.c.id == robots.c.project_id)
-)
+#: As text, which is what is remembered by: hundreds of rights are not read anew for each request.
+_RIGHTS: Final = cast(robots.c.permissions, Text)
+_ROBOT: Select[Any] = select(
+    *[column for column in robots.c if column.name != "permissions"],
+    _RIGHTS.label("rights"),
+    projects.c.name.label("project"),
+).select_from(robots.outerjoin(projects, projects.c.id == robots.c.project_id))
 
 
 def add_robot(
@@ -112,6 +119,16 @@ def rotate_robot(
     )
 
 
+def forget_project(connection: Connection, name: str, now: float) -> None:
+    """Take what robots of the registry were given in the project of that name."""
+    of_registry = robots.c.project_id.is_(None)
+    query = _ROBOT.where(of_registry, _RIGHTS.contains(f'"{name}"', autoescape=True))
+    for robot in [_robot(row) for row in connection.execute(query)]:
+        left = [one for one in robot.given if (one.kind, one.namespace) != (PROJECT, name)]
+        if len(left) < len(robot.given):
+            update_robot(connection, robot.id, now, given=left)
+
+
 def touch_robot(connection: Connection, id: int, now: float, address: str) -> None:
     """Note that it logged in."""
     statement = update(robots).where(robots.c.id == id)
@@ -127,6 +144,12 @@ def remove_robot(connection: Connection, id: int) -> None:
 
 def _robot(row: Any) -> Robot:
     values = dict(row._mapping)
-    given = from_document(values.pop("permissions"))
+    given, seen = _read(values.pop("rights"))
     networks = tuple(values.pop("networks"))
-    return Robot(**values, given=given, networks=networks)
+    return Robot(**values, given=given, view=seen, networks=networks)
+
+
+@lru_cache(1024)
+def _read(rights: str) -> tuple[tuple[Given, ...], View]:
+    given = from_document(json.loads(rights))
+    return given, view(given)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, exists, literal, or_, select
 
 from longshore.identity import access_tokens, credentials, robots
 from longshore.identity.access_tokens import AccessToken
-from longshore.identity.model import MARK, ROBOT, AnyRole, Standing, View
+from longshore.identity.model import MARK, ROBOT, AnyRole, Standing
 from longshore.identity.robots import Robot
 from longshore.identity.store.access_tokens import find_access_token
 from longshore.identity.store.repository_rules import rules_for
@@ -127,9 +127,9 @@ def standings(
             name: _of_robot(replace(place, user=user), robot, at) for name, place in places.items()
         }
     person, token = _token(connection, user)
-    found = _of_user_before(connection, person, among)
     if token is None:
-        return found
+        return _of_user_before(connection, user, among)
+    found = _of_user_before(connection, person, among)
     outside = [name for name in among if not token.covers(name)]
     for name, place in _of_user_before(connection, "", outside).items() if outside else ():
         found[name] = replace(found[name], rules=place.rules)
@@ -149,24 +149,19 @@ def _of_robot(place: Standing, robot: Robot | None, now: float) -> Standing:
     if robot is None:
         return place
     former = robot.former(now)
-    among = robots.namespaces(robot.given)
-    everywhere = robots.EVERYWHERE in among
+    given = robots.rights(robot.given, place.project) if place.exists else frozenset()
     return replace(
         place,
         seal=credentials.seal(robots.KIND, robot.id, robot.secret_hash),
         former_seal=credentials.seal(robots.KIND, robot.id, former) if former else "",
         disabled=robot.disabled,
         expired=robot.expired(now),
-        given=robots.rights(robot.given, place.project) if place.exists else frozenset(),
+        given=given,
         system=robots.system_rights(robot.given),
         networks=credentials.parsed(robot.networks),
-        view=View(
-            named=among,
-            everything=everywhere,
-            reads=robots.readable(robot.given),
-        ),
-        # It is no member, but its rights are written down where it has any.
-        rules=() if everywhere or place.project in among else place.rules,
+        view=robot.view,
+        # It is no member, but its right to pull is written down where it has it.
+        rules=() if robots.PULL in given else place.rules,
         changes_at=access_tokens.changes_at(robot, now),
     )
 

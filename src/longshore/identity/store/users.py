@@ -108,8 +108,9 @@ def count_users(connection: Connection) -> int:
 
 def update_user(connection: Connection, id: int, **values: Any) -> None:
     """Change columns of one user: ``email``, ``real_name``, ``comment``, ``is_admin``, ``disabled``,
-    ``password_hash``; of the last three, what changes ends the user's sessions. Raises Missing; StillNeeded when nobody would be left to administer; Taken when
-    somebody has the address."""
+    ``password_hash``; of the last three, what changes ends the user's sessions, and of ``is_admin`` whatever was
+    proved as them. Raises Missing; StillNeeded when nobody would be left to administer; Taken when somebody has the
+    address."""
     found = find_user(connection, id=id)
     if found is None:
         raise Missing(f"there is no user with the id {id}")
@@ -121,11 +122,10 @@ def update_user(connection: Connection, id: int, **values: Any) -> None:
     changed = {**values, "updated_at": clock.timestamp()}
     connection.execute(update(users).where(users.c.id == id).values(**changed))
     _keep_an_administrator(connection, found)
-    # Whoever becomes more, or less, logs in again: nobody goes on in a session from before.
-    if "password_hash" in values or any(
-        values.get(name, getattr(found, name)) != getattr(found, name)
-        for name in ("is_admin", "disabled")
-    ):
+    # Whoever becomes more, or less, logs in again: nobody goes on with what was given to them before.
+    if values.get("is_admin", found.is_admin) != found.is_admin:
+        end_proofs(connection, id)
+    elif "password_hash" in values or values.get("disabled", found.disabled) != found.disabled:
         remove_sessions(connection, id)
 
 
