@@ -198,6 +198,6 @@ def _row(robot: Robot) -> tuple[str, ...]:
 
 def _document(robot: Robot) -> dict[str, Any]:
     document = asdict(robot)
-    for name in ("secret_hash", "former_hash"):
+    for name in ("secret_hash", "former_hash", "view"):
         del document[name]
     return {**document, "given": robots.to_document(robot.given), "login": robot.login}
