@@ -231,6 +231,8 @@ async def test_networks_are_looked_at_with_every_request(team):
     assert refused.status_code == 401
     assert "not for use from 127.0.0.1" in refused.text
     shown = (await team.ask("boss", "GET", f"/robots/{id}")).json()
+    # What was refused was no use.
+    assert shown.get("last_used_from", "") == ""
     changed = {**shown, "allowed_networks": ["127.0.0.0/8", "::1"]}
     assert (await team.ask("boss", "PUT", f"/robots/{id}", json=changed)).status_code == 200
     assert (await team.ask(name, "GET", MANIFEST)).status_code == 200
@@ -244,6 +246,8 @@ async def test_a_robot_that_is_disabled_or_removed_is_out_at_once(team):
     body = {**shown, "disable": True}
     assert (await team.ask("boss", "PUT", f"/robots/{id}", json=body)).status_code == 200
     assert "disabled" in (await team.ask(name, "GET", MANIFEST)).text
+    unused = (await team.ask("boss", "GET", f"/robots/{id}")).json()
+    assert unused.get("last_used_from", "") == ""
     assert (await team.ask("boss", "PUT", f"/robots/{id}", json=shown)).status_code == 200
     assert (await team.ask(name, "GET", MANIFEST)).status_code == 200
     assert (await team.ask("boss", "DELETE", f"/robots/{id}")).status_code == 200

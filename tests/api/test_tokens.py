@@ -156,6 +156,22 @@ async def test_an_end_networks_and_removed_users_end_it(team):
     assert id
 
 
+async def test_what_is_refused_is_no_use(team):
+    away, elsewhere = await made(team, "boss", "pull", allowed_networks=["192.0.2.7"])
+    ended, old = await made(team, "boss", "pull", days=30)
+    statement = update(access_tokens).where(access_tokens.c.id == old).values(expires_at=1.0)
+    await team.database.write(lambda connection: connection.execute(statement))
+    good, used = await made(team, "boss", "pull")
+    for token, status in ((away, 401), (ended, 401), (good, 200)):
+        assert (await team.ask("boss", "GET", MANIFEST, password=token)).status_code == status
+
+    async def last(id):
+        shown = (await team.ask("boss", "GET", f"{TOKENS}/{id}")).json()
+        return shown["last_used_from"]
+
+    assert [await last(id) for id in (elsewhere, old, used)] == ["", "", "127.0.0.1"]
+
+
 async def test_a_token_is_replaced_while_both_count(team):
     token, id = await made(team, "boss", "pull", days=30)
     reply = await team.ask("boss", "POST", f"{TOKENS}/{id}/rotate", json={"overlap": 3600})

@@ -12,8 +12,9 @@ from longshore.access.header import Login
 from longshore.access.verification import Verifications
 from longshore.db.database import Database
 from longshore.identity import access_tokens, credentials, robots, store
+from longshore.identity.access_tokens import AccessToken
 from longshore.identity.authentication import Proof
-from longshore.identity.credentials import Credential
+from longshore.identity.robots import Robot
 
 #: Seconds between two notes of the same one's use.
 _NOTED: Final = 600.0
@@ -92,8 +93,17 @@ class Programs:
         await self._used(token, store.touch_access_token, client)
         return Proof(token.login, credentials.seal(access_tokens.KIND, token.id, hashed))
 
-    async def _used(self, found: Credential, touch: Callable[..., Any], client: str) -> None:
+    async def _used(
+        self, found: Robot | AccessToken, touch: Callable[..., Any], client: str
+    ) -> None:
+        """Note it, if that is due and they are let in: a secret that has ended, or is tried from where it is not
+        good, has not been used."""
         now = self._clock()
-        if self._notes and now - (found.last_used_at or 0.0) >= _NOTED:
+        if not self._notes or now - (found.last_used_at or 0.0) < _NOTED:
+            return
+        find = partial(store.standing, user=found.login, project="", now=now)
+        standing = await self._database.read(find)
+        foreign = standing.networks and not credentials.is_among(client, standing.networks)
+        if not (standing.disabled or standing.expired or foreign):
             note = partial(touch, id=found.id, now=now, address=client)
             await self._database.write(note, durable=False)
