@@ -35,9 +35,17 @@ async def test_who_is_in_a_group_has_its_role(cluster):
             "errors"
         ][0]["code"] == "NAME_UNKNOWN"
         assert await registry.push("somebody", "private/app") == 403
-        await registry.change(store.set_groups_of, user=user, groups=[writers], kind=GroupKind.LDAP)
+        await registry.change(
+            store.set_groups_of,
+            user=user,
+            groups=[writers],
+            kind=GroupKind.LDAP,
+            provider="ldap:corp",
+        )
         assert await registry.push("somebody", "private/app") == 201
-        await registry.change(store.set_groups_of, user=user, groups=[], kind=GroupKind.LDAP)
+        await registry.change(
+            store.set_groups_of, user=user, groups=[], kind=GroupKind.LDAP, provider="ldap:corp"
+        )
         assert await registry.push("somebody", "private/app") == 403
         pulled = await registry.ask("somebody", "GET", "/v2/private/app/tags/list")
         assert pulled.json()["tags"] == ["latest"]

@@ -397,7 +397,8 @@ def test_a_user_links_an_account_at_a_provider_in_a_session(
 
     def begin(by: Browser, token: str = "", **form: str) -> httpx.Response:
         headers = {"X-Harbor-CSRF-Token": token or csrf(by)}
-        return by.request("POST", f"{url}/c/oidc/link", data=form, headers=headers)
+        proof = {"password": "Row4ever!"}
+        return by.request("POST", f"{url}/c/oidc/link", data=proof | form, headers=headers)
 
     def csrf(by: Browser) -> str:
         reply = by.get(f"{url}/api/v2.0/projects")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from longshore.access.refusals import shown
 from longshore.api import cookies
-from longshore.api.csrf import refusal_of
+from longshore.api.csrf import foreign, refusal_of
+from longshore.api.errors import Forbidden
+from longshore.api.proving import prove_code, prove_password
 from longshore.db.database import Connection
 from longshore.identity import store
 from longshore.identity.model import Session, Standing, User
@@ -68,6 +70,28 @@ class BrowserSessions:
         if refusal is not None:
             raise refusal
         return await self.find(request)
+
+    def ours(self, request: "Request") -> None:
+        """Raises Forbidden when a page of another site has sent ``request``, by what the browser says."""
+        refusal = foreign(request)
+        if refusal is not None:
+            raise refusal
+
+    async def prove(self, request: "Request", session: Session, password: str, code: str) -> None:
+        """Raises Forbidden unless that is the password, and, with a second factor, the code of whose ``session`` it
+        is. Nothing is asked of who has none here and opened it at a provider."""
+        database = self.sessions.database
+        user = await database.read(partial(store.find_user, id=session.user_id))
+        if user is None or (session.provider and not user.local):
+            return
+        if not password:
+            raise Forbidden(
+                f"user {shown(user.name)} has a password: send it once more as the field password, and "
+                "with a second factor the field code; an open browser is not enough"
+            )
+        await prove_password(self.people, request, user, password)
+        if user.second_factor:
+            await prove_code(self.people, request, user, code)
 
     async def close(self, request: "Request") -> Mapping[str, str]:
         """End that of ``request``, if it has one."""

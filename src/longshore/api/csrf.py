@@ -63,6 +63,18 @@ def refusal_of(request: Request, path: str, session: str) -> Forbidden | None:
     it."""
     if request.method in _SAFE and path not in _WITHOUT_TOKEN:
         return None
+    if (refusal := foreign(request)) is not None:
+        return refusal
+    if session and path not in _WITHOUT_TOKEN and not cookies.is_answered(request, session):
+        return Forbidden(
+            f"CSRF token is missing or not that of this session: send the header {cookies.CSRF_HEADER} "
+            f"and the cookie {cookies.CSRF} that came with this reply"
+        )
+    return None
+
+
+def foreign(request: Request) -> Forbidden | None:
+    """Why a request is not carried out that a browser says a page of another site has sent; None for others."""
     site = request.headers.get("sec-fetch-site")
     if site is not None and site not in ("same-origin", "none"):
         return Forbidden(f"this was sent by a page of another site (Sec-Fetch-Site: {shown(site)})")
@@ -72,11 +84,6 @@ def refusal_of(request: Request, path: str, session: str) -> Forbidden | None:
         return Forbidden(
             f"this was sent by a page of {shown(origin)}, and here is {shown(request.external_url)}; "
             "if that is the same, the proxy before the registry does not hand on the host"
-        )
-    if session and path not in _WITHOUT_TOKEN and not cookies.is_answered(request, session):
-        return Forbidden(
-            f"CSRF token is missing or not that of this session: send the header {cookies.CSRF_HEADER} "
-            f"and the cookie {cookies.CSRF} that came with this reply"
         )
     return None
 

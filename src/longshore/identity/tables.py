@@ -17,6 +17,8 @@ access_tokens                              of users, who give them to programs
 robots                                     of a project, or of the registry
 repository_rules                           of a project: for a user, a group, a role or who is no member
 
+signups                                    of people of providers who have still to choose a name
+
 signing_keys                               of tokens
 login_misses                               under hashes of whom and where
 """
@@ -56,6 +58,9 @@ users = Table(
     Column("generation", Integer, nullable=False, server_default="0"),
     # Whether there is a confirmed row in second_factors: every request asks.
     Column("second_factor", Boolean, nullable=False, server_default=false()),
+    # Which provider made them an administrator, as in user_identities; empty: somebody here did. Null: that was
+    # not noted then, and whichever provider says something first settles it.
+    Column("admin_by", Name, server_default=""),
     UniqueConstraint("name"),
 )
 
@@ -90,6 +95,8 @@ user_group_members = Table(
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     # Of a team: may say who else is in it.
     Column("maintainer", Boolean, nullable=False, server_default=false()),
+    # Who says so, as in user_identities; empty in teams, and where that was not noted then.
+    Column("provider", Name, primary_key=True, server_default=""),
     Index("ix_user_group_members_user_id", "user_id"),
 )
 
@@ -302,6 +309,20 @@ recovery_codes = Table(
         autoincrement=False,
     ),
     Column("code_hash", Name, primary_key=True),
+)
+
+signups = Table(
+    "signups",
+    metadata,
+    Column("token_hash", Name, primary_key=True),
+    # As in user_identities.
+    Column("provider", Name, nullable=False),
+    Column("subject", Name, nullable=False),
+    # What is needed to go on.
+    Column("content", Document, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
+    UniqueConstraint("provider", "subject"),
+    Index("ix_signups_expires_at", "expires_at"),
 )
 
 login_misses = Table(

@@ -50,6 +50,7 @@ class TokenUpkeep:
             expired = store.remove_expired_refresh_tokens(connection, now)
             store.remove_old_misses(connection, now - FORGET, now - KNOWN)
             store.remove_unconfirmed_second_factors(connection, now - UNCONFIRMED)
+            store.remove_ended_signups(connection, now)
             return gone, expired, store.remove_ended_sessions(connection, now, _FORGOTTEN)
 
         gone, expired, sessions = await self.database.write(forget)

@@ -98,7 +98,7 @@ class Accounts:
 
         def work(connection: Connection) -> Account:
             told.clear()  # a transaction may be run again
-            found = _find(connection, person)
+            found = _find(connection, person, held=True)
             if found is None:
                 found = _add(connection, person)
                 told.append(("create", f"first login by LDAP server {person.server!r}"))
@@ -124,8 +124,8 @@ class Accounts:
         return await self._changes.telling(work, events)
 
 
-def _find(connection: Connection, person: Person) -> User | None:
-    return store.find_identity(connection, provider(person.server), person.subject)
+def _find(connection: Connection, person: Person, *, held: bool = False) -> User | None:
+    return store.find_identity(connection, provider(person.server), person.subject, held=held)
 
 
 def _account(connection: Connection, user: User) -> Account:
@@ -137,13 +137,16 @@ def _current(connection: Connection, person: Person) -> Account | None:
     user = _find(connection, person)
     if user is None or user.real_name != person.real_name:
         return None
-    if person.is_admin is not None and user.is_admin != person.is_admin:
+    by = provider(person.server)
+    says = person.is_admin
+    if says is not None and store.heeds(connection, user.id, by, is_admin=says):
         return None
     if person.mail not in ("", user.email) and not _has_mail(connection, person.mail):
         return None
-    mine = store.groups_of(connection, user.id)
-    known = {group.external_id for group in mine if group.kind is GroupKind.LDAP}
-    return _account(connection, user) if known == _wanted_groups(person).keys() else None
+    wanted = _wanted_groups(person)
+    if not store.is_in_groups_by(connection, user.id, wanted.keys(), GroupKind.LDAP, by):
+        return None
+    return _account(connection, user)
 
 
 def _add(connection: Connection, person: Person) -> User:
@@ -169,12 +172,14 @@ def _update(connection: Connection, user: User, person: Person) -> list[tuple[st
         store.ensure_group(connection, GroupKind.LDAP, dn, name, now)
         for dn, name in _wanted_groups(person).items()
     ]
-    store.set_groups_of(connection, user.id, groups, GroupKind.LDAP)
-    if person.is_admin is None or person.is_admin == user.is_admin:
+    by = provider(person.server)
+    store.set_groups_of(connection, user.id, groups, GroupKind.LDAP, by)
+    if person.is_admin is None:
         return []
     try:
         with connection.begin_nested():
-            store.update_user(connection, user.id, is_admin=person.is_admin)
+            if not store.set_admin_by(connection, user.id, by, is_admin=person.is_admin):
+                return []
     except StillNeeded as error:
         logger.warning("LDAP server %s: %s", person.server, error)
         return []

@@ -1,9 +1,13 @@
 """The user of the registry that somebody at a provider is: found by what never changes there, never by a
 name or an address."""
 
+import hashlib
 import logging
-from collections.abc import Sequence
-from typing import Final
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Final
 
 from longshore.db.database import Connection
 from longshore.identity import store, validation
@@ -18,11 +22,31 @@ logger = logging.getLogger(__name__)
 
 #: How many names are tried: alice, alice-2, alice-3 ...
 _NAMES: Final = 100
+#: Seconds that somebody may take to choose a name.
+LIFETIME: Final = 600.0
+#: Says what it is, to programs that look for secrets in files.
+_PREFIX: Final = "lsn_"
+_LONGEST: Final = 200
 
 
 def provider_key(name: str) -> str:
     """Under which name accounts are linked to the people of a provider."""
     return f"oidc:{name}"
+
+
+class NotExpected(Exception):
+    """Somebody chooses a name and has none to choose. The message is a sentence for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Somebody who has proved who they are at ``provider`` (its name in the settings, and what it called itself),
+    and is to choose a name here before they go on to ``target``."""
+
+    person: Person
+    provider: str
+    issuer: str
+    target: str
 
 
 class Accounts:
@@ -58,28 +82,76 @@ class Accounts:
             origin=origin,
         )
 
-    async def enter(self, person: Person, origin: Origin, name: str = "") -> User:
-        """The user who ``person`` is, now as the provider has them; made if there is none, as ``name`` or,
-        if that is empty, as what is free of what the provider suggests. Raises IdentityError: Taken when
+    async def expect(self, newcomer: Newcomer) -> str:
+        """A text by which the browser that is given it says who is to choose a name, for a while and once."""
+        text = _PREFIX + secrets.token_urlsafe(32)
+        person = newcomer.person
+        work = partial(
+            store.add_signup,
+            token_hash=_hash(text),
+            provider=provider_key(person.provider),
+            subject=person.subject,
+            content=asdict(newcomer),
+            expires_at=clock.timestamp() + LIFETIME,
+        )
+        await self._changes.database.write(work)
+        return text
+
+    async def expected(self, text: str) -> Newcomer | None:
+        """Who is to choose a name; None when nobody is, any more."""
+        if not text.startswith(_PREFIX) or len(text) > _LONGEST:
+            return None
+        # 256 random bits: a fast hash is enough, as for sessions.
+        find = partial(store.find_signup, token_hash=_hash(text), now=clock.timestamp())
+        found = await self._changes.database.read(find)
+        return None if found is None else _newcomer(found)
+
+    async def sign_up(self, text: str, person: Person, name: str, origin: Origin) -> User:
+        """Make the user whom ``person`` chose to be with what :meth:`expect` gave, which is used up with it. Raises
+        NotExpected when it was before, or when they have become somebody meanwhile; IdentityError: Taken when
         ``name`` is somebody else's."""
+        chosen = validation.user_name(name)
+
+        def take(connection: Connection) -> None:
+            if not store.remove_signup(connection, _hash(text), clock.timestamp()):
+                raise NotExpected("no new user is expected from this browser; log in again")
+            key = provider_key(person.provider)
+            known = store.find_identity(connection, key, person.subject)
+            if known is not None:
+                raise NotExpected(f"you are the user {known.name!r} here already; log in again")
+
+        return await self._made(person, origin, take, lambda _: chosen)
+
+    async def enter(self, person: Person, origin: Origin) -> User:
+        """The user who ``person`` is, now as the provider has them; made if there is none, as what is free of
+        what the provider suggests. Raises IdentityError."""
         for _ in range(3):
             try:
-                return await self._enter(person, origin, name)
+                return await self._made(
+                    person, origin, _nothing, lambda connection: _free(connection, person.name)
+                )
             except Taken:
                 # Another process made the same person, or took the free name, a moment ago.
-                if name and await self.known(person.provider, person.subject) is None:
-                    raise
+                continue
         raise Taken(f"no name is free for {person.name!r}")
 
-    async def _enter(self, person: Person, origin: Origin, name: str) -> User:
+    async def _made(
+        self,
+        person: Person,
+        origin: Origin,
+        first: Callable[[Connection], None],
+        name: Callable[[Connection], str],
+    ) -> User:
+        """``first`` is done before all else, ``name`` asked when there is no user yet."""
         told: list[tuple[str, str]] = []
 
         def work(connection: Connection) -> User:
             told.clear()  # a transaction may be run again
-            found = store.find_identity(connection, provider_key(person.provider), person.subject)
+            first(connection)
+            key = provider_key(person.provider)
+            found = store.find_identity(connection, key, person.subject, held=True)
             if found is None:
-                chosen = validation.user_name(name or _free(connection, person.name))
-                found = _add(connection, person, chosen)
+                found = _add(connection, person, validation.user_name(name(connection)))
                 told.append(("create", f"first login by OpenID provider {person.provider!r}"))
             told.extend(_update(connection, found, person))
             user = store.find_user(connection, id=found.id)
@@ -103,6 +175,21 @@ class Accounts:
         return await self._changes.telling(work, events)
 
 
+def _nothing(_connection: Connection) -> None:
+    """Nothing has to be done before."""
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _newcomer(found: Mapping[str, Any]) -> Newcomer:
+    fields = found["person"]
+    groups = fields["groups"]
+    person = Person(**{**fields, "groups": None if groups is None else tuple(groups)})
+    return Newcomer(**{**found, "person": person})
+
+
 def _free(connection: Connection, wanted: str) -> str:
     for number in range(1, _NAMES + 1):
         name = wanted if number == 1 else f"{wanted}-{number}"
@@ -123,6 +210,7 @@ def _add(connection: Connection, person: Person, name: str) -> User:
 
 
 def _update(connection: Connection, user: User, person: Person) -> list[tuple[str, str]]:
+    by = provider_key(person.provider)
     values: dict[str, str] = {}
     if person.real_name and person.real_name != user.real_name:
         values["real_name"] = person.real_name
@@ -136,12 +224,13 @@ def _update(connection: Connection, user: User, person: Person) -> list[tuple[st
             store.ensure_group(connection, GroupKind.OIDC, name, name, now)
             for name in person.groups
         ]
-        store.set_groups_of(connection, user.id, groups, GroupKind.OIDC)
-    if person.is_admin is None or person.is_admin == user.is_admin:
+        store.set_groups_of(connection, user.id, groups, GroupKind.OIDC, by)
+    if person.is_admin is None:
         return []
     try:
         with connection.begin_nested():
-            store.update_user(connection, user.id, is_admin=person.is_admin)
+            if not store.set_admin_by(connection, user.id, by, is_admin=person.is_admin):
+                return []
     except StillNeeded as error:
         logger.warning("OpenID provider %s: %s", person.provider, error)
         return []

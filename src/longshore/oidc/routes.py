@@ -13,7 +13,7 @@ POST      /c/oidc/device/token   has it been typed in? (``handle``)
 
 import html
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
@@ -25,7 +25,7 @@ from longshore.http.response import JSONResponse, Response
 from longshore.http.routing import Handler, Route
 from longshore.identity.errors import IdentityError, Taken
 from longshore.identity.model import Session, User
-from longshore.oidc.accounts import provider_key
+from longshore.oidc.accounts import Newcomer, NotExpected, provider_key
 from longshore.oidc.logins import LoginRefused, Logins
 from longshore.oidc.people import Person
 from longshore.oidc.sealed import LIFETIME, Sealed
@@ -55,6 +55,12 @@ class Sessions(Protocol):
     async def changing(self, request: Request) -> Session | None:
         """The same, for a request that changes something. Raises RegistryError when another site may have sent
         it."""
+
+    def ours(self, request: Request) -> None:
+        """Raises RegistryError when a page of another site has sent ``request``."""
+
+    async def prove(self, request: Request, session: Session, password: str, code: str) -> None:
+        """Raises RegistryError unless whose ``session`` it is proves it once more, as far as they can."""
 
     async def close(self, request: Request) -> Mapping[str, str]:
         """End the session of ``request``; headers for the reply."""
@@ -114,6 +120,9 @@ class LoginRoutes:
         if session is None:
             raise LoginRefused("log in first: who is to be linked is who is in a session")
         form = await _form(request)
+        await self._sessions.prove(
+            request, session, form.get("password", ""), form.get("code", "").strip()
+        )
         logins = await self._logins.at(form.get("provider", ""))
         target = local_path(form.get("redirect_url", "/"))
         begun = await logins.begin(f"{self._base(request)}/c/oidc/callback", target, session.id)
@@ -134,15 +143,16 @@ class LoginRoutes:
             return await self._link(request, person, linking, remembered["target"])
         known = await self._logins.accounts.known(person.provider, person.subject)
         if known is None and not logins.settings.autoonboard:
-            content = {"person": asdict(person), "target": remembered["target"]}
-            cookie = self._cookie(request, self._sealed.seal("onboard", content))
+            settings = logins.settings
+            newcomer = Newcomer(person, settings.name, settings.issuer, remembered["target"])
+            cookie = self._cookie(request, await self._logins.accounts.expect(newcomer))
             return _redirect(f"{self._prefix}/c/oidc/onboard", {"Set-Cookie": cookie})
         user = await self._logins.accounts.enter(person, _origin(request))
         return await self._logged_in(request, person, user, remembered["target"])
 
     async def onboarding(self, request: Request) -> Response:
-        person, _ = self._newcomer(request)
-        suggestion = await self._logins.accounts.free_name(person.name)
+        newcomer = await self._newcomer(request)
+        suggestion = await self._logins.accounts.free_name(newcomer.person.name)
         return _page(
             "Choose a user name",
             f"<p>You are new here. Nobody can have two users with the same name.</p>"
@@ -152,22 +162,37 @@ class LoginRoutes:
         )
 
     async def onboard(self, request: Request) -> Response:
-        person, target = self._newcomer(request)
+        self._sessions.ours(request)
+        newcomer = await self._newcomer(request)
+        person, text = newcomer.person, request.cookies[COOKIE]
         name = (await _form(request)).get("username", "").strip()
         if not name:
             raise LoginRefused("username is missing")
         try:
-            user = await self._logins.accounts.enter(person, _origin(request), name)
+            user = await self._logins.accounts.sign_up(text, person, name, _origin(request))
+        except NotExpected as error:
+            raise LoginRefused(str(error)) from error
         except Taken as error:
             return _refusal(409, "CONFLICT", str(error))
         except IdentityError as error:
             return _refusal(400, "BAD_REQUEST", str(error))
-        return await self._logged_in(request, person, user, target)
+        return await self._logged_in(request, person, user, newcomer.target)
 
     async def logout(self, request: Request) -> Response:
-        headers = await self._sessions.close(request)
+        self._sessions.ours(request)
         logins = await self._logins.at(request.query_params.get("provider", ""))
-        return _redirect(await logins.logout_url(f"{self._base(request)}/"), headers)
+        try:
+            url = await logins.logout_url(f"{self._base(request)}/")
+        except ProviderUnavailable as error:
+            # Who wants to leave is not kept here because somebody else does not answer, and is told of it.
+            return _refusal(
+                502,
+                "UNAVAILABLE",
+                "your session here has ended; that at the OpenID provider may go on, as it cannot be asked "
+                f"where sessions end: {error}",
+                await self._sessions.close(request),
+            )
+        return _redirect(url, await self._sessions.close(request))
 
     async def device(self, request: Request) -> Response:
         logins = await self._logins.at((await _form(request)).get("provider", ""))
@@ -246,22 +271,23 @@ class LoginRoutes:
             raise LoginRefused(f"user {user.name!r} is disabled")
         request.exchange.user = user.name
         opened = await self._sessions.open(request, user, provider_key(person.provider))
-        if opened:
-            # The login's own cookie ends by itself, and cannot be used again: its code is spent.
-            return _redirect(target, opened)
         gone = self._cookie(request, "", seconds=0)
+        if opened:
+            reply = _redirect(target, opened)
+            reply.raw.append((b"set-cookie", gone.encode()))
+            return reply
         text = f"<p>You are the user <b>{html.escape(user.name)}</b> of this registry.</p>"
         return _page("Logged in", text, {"Set-Cookie": gone})
 
-    def _newcomer(self, request: Request) -> tuple[Person, str]:
-        found = self._sealed.open("onboard", request.cookies.get(COOKIE, ""))
+    async def _newcomer(self, request: Request) -> Newcomer:
+        """Who is to choose a name in this browser. Raises LoginRefused when nobody is, and when the provider is
+        another one by now."""
+        found = await self._logins.accounts.expected(request.cookies.get(COOKIE, ""))
         if found is None:
             raise LoginRefused("no new user is expected from this browser; log in again")
-        fields = found["person"]
-        groups = fields["groups"]
-        return Person(**{**fields, "groups": None if groups is None else tuple(groups)}), found[
-            "target"
-        ]
+        logins = await self._logins.at(found.provider)
+        logins.still({"issuer": found.issuer})
+        return found
 
     def _base(self, request: Request) -> str:
         return f"{self._host or origin(request)}{self._prefix}"
@@ -300,8 +326,10 @@ def _guarded(handler: Handler) -> Handler:
     return guarded
 
 
-def _refusal(status: int, code: str, message: str) -> Response:
-    return _json({"errors": [{"code": code, "message": message}]}, status)
+def _refusal(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    return _json({"errors": [{"code": code, "message": message}]}, status, headers)
 
 
 def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

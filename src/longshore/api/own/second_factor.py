@@ -6,7 +6,6 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from longshore.access import refusals
-from longshore.access.header import Login
 from longshore.api.caller import (
     Caller,
     Calling,
@@ -19,10 +18,10 @@ from longshore.api.caller import (
 from longshore.api.errors import Conflict, Forbidden, NotFound
 from longshore.api.harbor.logins import go_on
 from longshore.api.owners import oneself, owner
+from longshore.api.proving import prove_code, prove_password
 from longshore.api.services import Services, Serving
 from longshore.api.wire import Empty, Id, Moment, Router, Shape, moment
 from longshore.identity.model import User
-from longshore.oci.errors import Unauthorized
 
 router = Router(tags=["second-factor"])
 
@@ -83,7 +82,7 @@ async def begin_own_second_factor(
     user = await oneself(caller, services)
     if user.second_factor:
         raise Conflict("there is a second factor already: remove it to enrol another device")
-    await _prove_password(body.password, user, request, services)
+    await prove_password(services.people, registry_request(request), user, body.password)
     issuer = refusals.host(registry_request(request))
     made = await services.people.second_factors.begin(user.id, user.name, issuer, caller.origin)
     response.headers["Cache-Control"] = "no-store"
@@ -166,28 +165,11 @@ async def _shown(user: User, is_admin: bool, services: Services) -> SecondFactor
     )
 
 
-async def _prove_password(password: str, user: User, request: Request, services: Services) -> None:
-    """Raises Forbidden; guessing is as slow as at a login."""
-    login = Login(user.name, password.encode())
-    try:
-        standing = await services.people.prove_password(registry_request(request), login)
-    except Unauthorized as error:
-        raise Forbidden(
-            f"that is not the password of user {user.name!r}, or they have none here: who logs in at a "
-            "provider has a second factor there"
-        ) from error
-    if standing.user_id != user.id:
-        raise Forbidden("that is the password of another user")
-
-
 async def _proved(body: BothProofs, request: Request, caller: Caller, services: Services) -> User:
     user = await oneself(caller, services)
     if not user.second_factor:
         raise NotFound(f"user {user.name!r} has no second factor")
-    await _prove_password(body.password, user, request, services)
-    client = registry_request(request).exchange.client
-    try:
-        await services.people.second_factors.spend(user.id, user.name, body.code, client)
-    except Unauthorized as error:
-        raise Forbidden(error.message) from error
+    ours = registry_request(request)
+    await prove_password(services.people, ours, user, body.password)
+    await prove_code(services.people, ours, user, body.code)
     return user

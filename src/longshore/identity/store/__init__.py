@@ -52,6 +52,9 @@ from longshore.identity.store.groups import (
     groups_of as groups_of,
 )
 from longshore.identity.store.groups import (
+    is_in_groups_by as is_in_groups_by,
+)
+from longshore.identity.store.groups import (
     list_groups as list_groups,
 )
 from longshore.identity.store.groups import (
@@ -315,6 +318,18 @@ from longshore.identity.store.signing_keys import (
 from longshore.identity.store.signing_keys import (
     remove_signing_keys as remove_signing_keys,
 )
+from longshore.identity.store.signups import (
+    add_signup as add_signup,
+)
+from longshore.identity.store.signups import (
+    find_signup as find_signup,
+)
+from longshore.identity.store.signups import (
+    remove_ended_signups as remove_ended_signups,
+)
+from longshore.identity.store.signups import (
+    remove_signup as remove_signup,
+)
 from longshore.identity.store.standing import (
     seal as seal,
 )
@@ -352,6 +367,9 @@ from longshore.identity.store.users import (
     has_administrator as has_administrator,
 )
 from longshore.identity.store.users import (
+    heeds as heeds,
+)
+from longshore.identity.store.users import (
     identities_of as identities_of,
 )
 from longshore.identity.store.users import (
@@ -368,6 +386,9 @@ from longshore.identity.store.users import (
 )
 from longshore.identity.store.users import (
     remove_user as remove_user,
+)
+from longshore.identity.store.users import (
+    set_admin_by as set_admin_by,
 )
 from longshore.identity.store.users import (
     set_disabled as set_disabled,

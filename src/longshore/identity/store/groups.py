@@ -124,19 +124,16 @@ def groups_called(connection: Connection, name: str) -> list[Group]:
 
 def groups_of(connection: Connection, user: int) -> list[Group]:
     """By id."""
-    query = _GROUP.join(
-        user_group_members, user_group_members.c.group_id == user_groups.c.id
-    ).where(user_group_members.c.user_id == user)
-    return [_group(row) for row in connection.execute(query.order_by(user_groups.c.id))]
+    mine = select(user_group_members.c.group_id).where(user_group_members.c.user_id == user)
+    query = _GROUP.where(user_groups.c.id.in_(mine)).order_by(user_groups.c.id)
+    return [_group(row) for row in connection.execute(query)]
 
 
 def members_of_group(connection: Connection, group: int) -> list[str]:
     """The names of who is in it, by name."""
-    query = select(users.c.name).join(
-        user_group_members, user_group_members.c.user_id == users.c.id
-    )
-    found = query.where(user_group_members.c.group_id == group).order_by(users.c.name)
-    return list(connection.scalars(found))
+    among = select(user_group_members.c.user_id).where(user_group_members.c.group_id == group)
+    query = select(users.c.name).where(users.c.id.in_(among)).order_by(users.c.name)
+    return list(connection.scalars(query))
 
 
 def page_of_team(
@@ -171,31 +168,50 @@ def find_team_member(connection: Connection, group: int, user: int) -> TeamMembe
 
 def count_members_of_groups(connection: Connection) -> dict[int, int]:
     """Group -> how many are in it; those without anybody are missing."""
-    query = select(user_group_members.c.group_id, func.count())
+    query = select(
+        user_group_members.c.group_id, func.count(user_group_members.c.user_id.distinct())
+    )
     rows = connection.execute(query.group_by(user_group_members.c.group_id))
     return {row[0]: row[1] for row in rows}
 
 
 def set_groups_of(
-    connection: Connection, user: int, groups: Collection[int], kind: GroupKind
+    connection: Connection, user: int, groups: Collection[int], kind: GroupKind, provider: str
 ) -> None:
-    """``user`` is in exactly these groups of that kind; writes nothing if that is so already."""
-    mine = select(user_groups.c.id).where(
-        user_groups.c.kind == kind.value,
-        user_groups.c.id == user_group_members.c.group_id,
-        user_group_members.c.user_id == user,
-    )
-    known = set(connection.scalars(mine))
-    gone, new = known - set(groups), set(groups) - known
-    if gone:
-        connection.execute(
-            delete(user_group_members).where(
-                user_group_members.c.user_id == user, user_group_members.c.group_id.in_(gone)
-            )
-        )
+    """By what ``provider`` says (as in identities), ``user`` is in exactly these groups of that kind. What other
+    providers say stays; what was noted before providers were goes. Writes nothing if that is so already."""
+    rows = connection.execute(_given(user, kind, provider, user_groups.c.id))
+    known = {(row.id, row.provider) for row in rows}
+    wanted = {(group, provider) for group in groups}
+    for group, by in known - wanted:
+        gone = {"group_id": group, "user_id": user, "provider": by}
+        connection.execute(delete(user_group_members).filter_by(**gone))
+    new = sorted(wanted - known)
     if new:
-        rows = [{"group_id": group, "user_id": user} for group in sorted(new)]
-        connection.execute(insert(user_group_members), rows)
+        values = [{"group_id": group, "user_id": user, "provider": by} for group, by in new]
+        connection.execute(insert(user_group_members), values)
+
+
+def is_in_groups_by(
+    connection: Connection, user: int, external_ids: Collection[str], kind: GroupKind, provider: str
+) -> bool:
+    """Whether that is so already, by what the directory or provider calls the groups."""
+    rows = connection.execute(_given(user, kind, provider, user_groups.c.external_id))
+    known = {(row.external_id, row.provider) for row in rows}
+    return known == {(external_id, provider) for external_id in external_ids}
+
+
+def _given(user: int, kind: GroupKind, provider: str, what: Any) -> Select[Any]:
+    """``what`` of groups, and by whom: by that provider, or by nobody knows whom."""
+    return (
+        select(what, user_group_members.c.provider)
+        .join(user_groups, user_groups.c.id == user_group_members.c.group_id)
+        .where(
+            user_groups.c.kind == kind.value,
+            user_group_members.c.user_id == user,
+            user_group_members.c.provider.in_(["", provider]),
+        )
+    )
 
 
 def add_to_group(

@@ -1,13 +1,14 @@
 """Users."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, delete, exists, func, select, update
 
 from longshore.db.listing import Listing, read_page
 from longshore.identity.errors import Missing, StillNeeded, Taken
-from longshore.identity.model import LinkedIdentity, User
+from longshore.identity.model import GroupKind, LinkedIdentity, User
+from longshore.identity.store.groups import set_groups_of
 from longshore.identity.store.refresh_tokens import remove_refresh_tokens
 from longshore.identity.store.sessions import remove_sessions
 from longshore.identity.store.standing import seal
@@ -15,8 +16,11 @@ from longshore.identity.tables import user_identities, users
 from longshore.registry.store.statements import insert_if_absent
 from longshore.telemetry import clock
 
+#: Of which kind groups are that a provider lists, by what its name begins with.
+_GROUPS: Final = {"ldap": GroupKind.LDAP, "oidc": GroupKind.OIDC}
+_INNER: Final = frozenset({"password_hash", "generation", "admin_by"})
 _USER: Select[Any] = select(
-    *[column for column in users.c if column.name not in ("password_hash", "generation")],
+    *[column for column in users.c if column.name not in _INNER],
     users.c.password_hash.is_not(None).label("local"),
 )
 
@@ -109,8 +113,8 @@ def count_users(connection: Connection) -> int:
 def update_user(connection: Connection, id: int, **values: Any) -> None:
     """Change columns of one user: ``email``, ``real_name``, ``comment``, ``is_admin``, ``disabled``,
     ``password_hash``; of the last three, what changes ends the user's sessions, and of ``is_admin`` whatever was
-    proved as them. Raises Missing; StillNeeded when nobody would be left to administer; Taken when somebody has the
-    address."""
+    proved as them. ``is_admin`` is somebody's word here: providers say it with :func:`set_admin_by`. Raises Missing;
+    StillNeeded when nobody would be left to administer; Taken when somebody has the address."""
     found = find_user(connection, id=id)
     if found is None:
         raise Missing(f"there is no user with the id {id}")
@@ -120,6 +124,8 @@ def update_user(connection: Connection, id: int, **values: Any) -> None:
         if connection.scalar(select(others)):
             raise Taken(f"there is a user with the e-mail address {email!r} already")
     changed = {**values, "updated_at": clock.timestamp()}
+    if "is_admin" in values:
+        changed.setdefault("admin_by", "")
     connection.execute(update(users).where(users.c.id == id).values(**changed))
     _keep_an_administrator(connection, found)
     # Whoever becomes more, or less, logs in again: nobody goes on with what was given to them before.
@@ -127,6 +133,36 @@ def update_user(connection: Connection, id: int, **values: Any) -> None:
         end_proofs(connection, id)
     elif "password_hash" in values or values.get("disabled", found.disabled) != found.disabled:
         remove_sessions(connection, id)
+
+
+def heeds(connection: Connection, id: int, provider: str, *, is_admin: bool) -> bool:
+    """Whether it changes something that ``provider`` (as in identities) says whether a user is an administrator."""
+    return _heeded(connection, id, provider, is_admin=is_admin) is not None
+
+
+def set_admin_by(connection: Connection, id: int, provider: str, *, is_admin: bool) -> bool:
+    """``provider`` says whether a user is an administrator; whether they become one or cease to be. It makes one of
+    who is none, and takes away only what it gave, not what somebody here or another provider did. Raises
+    StillNeeded when nobody would be left to administer."""
+    heeded = _heeded(connection, id, provider, is_admin=is_admin)
+    if heeded is not None:
+        by = provider if is_admin else ""
+        update_user(connection, id, is_admin=is_admin, admin_by=by)
+    return bool(heeded)
+
+
+def _heeded(connection: Connection, id: int, provider: str, *, is_admin: bool) -> bool | None:
+    """None: nothing changes. False: only who has said so."""
+    row = connection.execute(
+        select(users.c.is_admin, users.c.admin_by).where(users.c.id == id)
+    ).one_or_none()
+    if row is None or (not row.is_admin and not is_admin):
+        return None
+    if row.is_admin and row.admin_by not in (provider, None):
+        return None
+    if row.is_admin and is_admin:
+        return False if row.admin_by is None else None
+    return True
 
 
 def set_password(connection: Connection, name: str, password_hash: str) -> None:
@@ -183,10 +219,15 @@ def user_id(connection: Connection, name: str) -> int:
 # How others know them
 
 
-def find_identity(connection: Connection, provider: str, subject: str) -> User | None:
-    """The user whom ``provider`` (a directory, an OpenID provider) knows as ``subject``."""
+def find_identity(
+    connection: Connection, provider: str, subject: str, *, held: bool = False
+) -> User | None:
+    """The user whom ``provider`` (a directory, an OpenID provider) knows as ``subject``. ``held``: until this
+    transaction ends nobody unlinks the two."""
     condition = (user_identities.c.provider == provider) & (user_identities.c.subject == subject)
     query = _USER.join(user_identities, user_identities.c.user_id == users.c.id).where(condition)
+    if held:
+        query = query.with_for_update(of=user_identities)
     row: Row[Any] | None = connection.execute(query).one_or_none()
     return None if row is None else User(**row._mapping)
 
@@ -218,9 +259,9 @@ def identities_of(connection: Connection, user: int) -> list[LinkedIdentity]:
 def unlink_identity(
     connection: Connection, user: int, gone: LinkedIdentity, usable: Collection[str]
 ) -> None:
-    """``gone`` is not that user any more, and what was proved as them counts no longer. Raises Missing when it was
-    not; StillNeeded when no way to log in would be left: a password here, or an identity at one of the providers
-    ``usable``."""
+    """``gone`` is not that user any more: they are in no group and no administrator by what that provider said, and
+    what was proved as them counts no longer. Raises Missing when it was not; StillNeeded when no way to log in would
+    be left, a password here or an identity at one of the providers ``usable``, or nobody who administers."""
     # Those who unlink at the same time wait for each other here.
     query = select(users.c.name, users.c.password_hash).where(users.c.id == user)
     row = connection.execute(query.with_for_update()).one_or_none()
@@ -237,6 +278,10 @@ def unlink_identity(
             f"user {row.name!r} has no password here and no other identity to log in with: link another first, or "
             f"give them a password with: longshore user passwd {row.name}"
         )
+    kind = _GROUPS.get(gone.provider.partition(":")[0])
+    if kind is not None:
+        set_groups_of(connection, user, (), kind, gone.provider)
+    set_admin_by(connection, user, gone.provider, is_admin=False)
     end_proofs(connection, user)
 
 
