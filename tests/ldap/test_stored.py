@@ -1,5 +1,6 @@
 """A directory that administrators describe while the registry runs, by Harbor's keys."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -20,6 +21,12 @@ pytestmark = pytest.mark.anyio
 
 URL = "/configurations"
 DEVELOPERS = f"cn=developers,{GROUPS}"
+
+
+class Absent:
+    """A directory that nobody asks."""
+
+    url = "ldap://directory.test"
 
 
 def keys(openldap, **more):
@@ -138,9 +145,6 @@ WRONG = (
 
 
 async def test_what_is_no_directory_is_refused_and_nothing_is_kept(management):
-    class Absent:
-        url = "ldap://directory.test"
-
     for wrong, said in WRONG:
         text_of_reply = await put(management, 400, **keys(Absent, **wrong))
         assert said in text_of_reply, text_of_reply
@@ -153,9 +157,6 @@ async def test_what_is_no_directory_is_refused_and_nothing_is_kept(management):
 
 
 async def test_the_password_is_encrypted_never_shown_and_sent_nowhere_else(management):
-    class Absent:
-        url = "ldap://directory.test"
-
     await put(management, **keys(Absent))
     shown = await management.ask("admin", "GET", URL)
     assert SEARCH_PASSWORD not in shown.text
@@ -173,3 +174,50 @@ async def test_the_password_is_encrypted_never_shown_and_sent_nowhere_else(manag
     # What is sent back as it was read changes nothing.
     values = {name: item["value"] for name, item in shown.json().items()}
     await put(management, **values | {"ldap_url": "ldap://elsewhere.test"})
+
+
+def said(caplog):
+    return [record.getMessage() for record in caplog.records if "ldap_* of" in record.getMessage()]
+
+
+async def test_without_its_library_the_registry_starts_and_says_so_once(
+    database_url, tmp_path, monkeypatch, caplog
+):
+    async with management_of(database_url, tmp_path) as management:
+        await put(management, **keys(Absent))
+    # As after an upgrade that left the extra out.
+    monkeypatch.setitem(sys.modules, "sansldap", None)
+    monkeypatch.delitem(sys.modules, "longshore.ldap.connection", raising=False)
+
+    async with management_of(database_url, tmp_path) as management:
+        for _ in range(3):
+            refused = await management.ask("alice", "GET", "/users/current")
+            assert refused.status_code == 503
+            assert "LDAP server that may know this user" in refused.text
+            assert (await management.ask("admin", "GET", "/users/current")).status_code == 200
+        (line,) = said(caplog)
+        assert "pip install 'longshore[ldap]'" in line
+        health = await management.client.get("/readyz")
+        assert health.json()["warnings"] == ["ldap_* of /configurations"]
+        await put(management, ldap_url="")
+        assert (await management.ask("alice", "GET", "/users/current")).status_code == 401
+        assert "warnings" not in (await management.client.get("/readyz")).json()
+
+
+async def test_keys_that_are_broken_are_told_of_once_for_each_change(management, caplog):
+    await put(management, **keys(Absent))
+
+    def broken(value):
+        def work(connection):
+            statement = text("UPDATE system_settings SET value = :value WHERE name = 'ldap_filter'")
+            connection.execute(statement, {"value": f'"{value}"'})
+
+        return work
+
+    for number, filter in enumerate(("(uid=", "(cn="), 1):
+        await management.database.write(broken(filter))
+        for name in ("alice", "bob", "carol"):
+            refused = await management.ask(f"{name}{number}", "GET", "/users/current")
+            assert refused.status_code == 503
+            assert (await management.ask("admin", "GET", "/ldap/users/search")).status_code == 400
+        assert len(said(caplog)) == number

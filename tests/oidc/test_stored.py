@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import delete, insert
 
+from longshore.system.tables import system_settings
 from tests.oidc.test_server import ADMIN, StartSite, start
 from tests.services.management import management_of
 from tests.services.oidc_provider import CLIENT, SECRET, Browser, StartProvider
@@ -145,3 +147,32 @@ async def test_it_is_another_one_than_those_of_the_file(database_url, tmp_path) 
         assert (reply.status_code, "oidc_client_secret" in reply.text) == (400, True)
         shown = (await management.ask("", "GET", "/systeminfo")).json()
         assert shown["oidc_provider_name"] == "own"
+
+
+@pytest.mark.anyio
+async def test_keys_that_are_broken_are_told_of_once_for_each_change(management, caplog) -> None:
+    values = keys("https://provider.test")
+    assert (await management.ask("admin", "PUT", "/configurations", json=values)).status_code == 200
+
+    def broken(filter: str) -> Any:
+        def work(connection: Any) -> None:
+            row = {"name": "oidc_group_filter", "value": json.dumps(filter), "updated_at": 1.0}
+            connection.execute(delete(system_settings).filter_by(name=row["name"]))
+            connection.execute(insert(system_settings).values(row))
+
+        return work
+
+    def said() -> list[str]:
+        messages = [record.getMessage() for record in caplog.records]
+        return [message for message in messages if "oidc_* of" in message]
+
+    for number, filter in enumerate(("(", "(("), 1):
+        await management.database.write(broken(filter))
+        for _ in range(3):
+            refused = await management.ask("", "GET", "/c/oidc/login")
+            assert refused.status_code == 401
+            assert "no OpenID provider is configured" in refused.text
+            await management.ask("", "GET", "/systeminfo")
+        assert len(said()) == number
+    health = await management.client.get("/readyz")
+    assert health.json()["warnings"] == ["oidc_* of /configurations"]

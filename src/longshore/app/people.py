@@ -1,5 +1,6 @@
 """Who is asking and may they: logins, what administrators set while the registry runs, and the management API."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from longshore.http.mounted import ASGIApp
     from longshore.identity.authentication import Authenticator
     from longshore.identity.noticing import LoggedIn
-    from longshore.ldap.logins import Servers
     from longshore.oidc.logins import Providers
 
 
@@ -68,6 +68,7 @@ def access(
     telemetry: Telemetry,
     system: SystemConfiguration,
     sessions: Sessions,
+    elsewhere: "Elsewhere",
     logged_in: "LoggedIn | None",
 ) -> tuple[AccessController, list[Route]]:
     """Who decides about requests, and the token endpoint that it may need."""
@@ -84,7 +85,7 @@ def access(
     if auth.longshore is not None:
         changes = Changes(database, outbox)
         configuration = installation.configuration
-        providers = oidc.logins(_providers(configuration, system), changes)
+        providers = oidc.logins(elsewhere.providers, changes)
         people = identity.create(
             database,
             settings,
@@ -93,7 +94,7 @@ def access(
             prefix=http.prefix,
             tokens=installation.configuration[TokenServiceSettings],
             read_only=installation.read_only,
-            authenticators=_authenticators(installation, changes, telemetry, system),
+            authenticators=_authenticators(installation, changes, telemetry, elsewhere),
             changes=changes,
             second_factor_for=installation.configuration[LoginSettings].secondfactor,
             token_lifetime=system.token_lifetime,
@@ -128,7 +129,7 @@ def _authenticators(
     installation: Installation,
     changes: Changes,
     telemetry: Telemetry,
-    system: SystemConfiguration,
+    elsewhere: "Elsewhere",
 ) -> "list[Authenticator]":
     """Who knows passwords, beside the database."""
 
@@ -137,9 +138,8 @@ def _authenticators(
             telemetry.metrics.directory_asked(server, outcome, seconds)
         telemetry.health.warn(f"LDAP server {server}", problem)
 
-    configuration = installation.configuration
-    servers = _directories(configuration, system)
-    return [ldap.authenticator(servers, configuration[LDAPSettings], changes, observe)]
+    settings = installation.configuration[LDAPSettings]
+    return [ldap.authenticator(elsewhere.directories, settings, changes, observe)]
 
 
 def logins(installation: Installation, deferred: DeferredOutbox) -> "LoggedIn | None":
@@ -207,14 +207,25 @@ def system(installation: Installation, database: Database) -> SystemConfiguratio
     )
 
 
-def _directories(configuration: Configuration, system: SystemConfiguration) -> "Servers":
-    """The LDAP servers of now."""
-    return ldap.servers(configuration[LDAPSettings], partial(system.with_secrets, "ldap_"))
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where people are known beside the database: LDAP servers and OpenID providers, as they are now."""
+
+    directories: ldap.ConfiguredServers
+    providers: "Providers"
 
 
-def _providers(configuration: Configuration, system: SystemConfiguration) -> "Providers":
-    """The OpenID providers of now."""
-    return oidc.providers(configuration[OIDCSettings], partial(system.with_secrets, "oidc_"))
+def elsewhere(
+    configuration: Configuration, system: SystemConfiguration, telemetry: Telemetry
+) -> Elsewhere:
+    """One for all of a process, so that what is wrong with them is said once."""
+    warn = telemetry.health.warn
+    return Elsewhere(
+        ldap.ConfiguredServers(
+            configuration[LDAPSettings], partial(system.with_secrets, "ldap_"), warn
+        ),
+        oidc.providers(configuration[OIDCSettings], partial(system.with_secrets, "oidc_"), warn),
+    )
 
 
 async def writable(system: SystemConfiguration, exchange: Exchange, path: str) -> None:
@@ -233,6 +244,7 @@ def management(
     plane: DataPlane,
     system: SystemConfiguration,
     sessions: Sessions,
+    elsewhere: Elsewhere,
 ) -> Mounted | None:
     """The management API, where there are people to manage."""
     configuration = process.installation.configuration
@@ -258,8 +270,8 @@ def management(
             process.telemetry.health,
             catalog(plane, process.database, process.backends),
             system,
-            _directories(configuration, system),
-            _providers(configuration, system),
+            elsewhere.directories,
+            elsewhere.providers,
             Registrations(process.database),
         )
         return create(services, explain_storage)

@@ -51,9 +51,10 @@ def service(installation: Installation, slot: int) -> Service:
         database, configuration[LoginSettings].sessionlifetime, system.session_timeout
     )
     deferred = DeferredOutbox(database, outbox)
+    elsewhere = people.elsewhere(configuration, system, telemetry)
     logins = people.logins(installation, deferred)
     access, token_routes = people.access(
-        installation, database, outbox, telemetry, system, sessions, logins
+        installation, database, outbox, telemetry, system, sessions, elsewhere, logins
     )
     pulls = people.pulls(installation, database)
     plane = install(
@@ -69,7 +70,7 @@ def service(installation: Installation, slot: int) -> Service:
         storage_gates=data_plane.storage_gates(configuration, database, outbox, deferred),
         pulled=pulls.pulled if pulls else pulls_uncounted,
     )
-    management = people.management(process, access, outbox, plane, system, sessions)
+    management = people.management(process, access, outbox, plane, system, sessions, elsewhere)
     routes = [
         # No path is of two of them; what is asked for most comes first.
         *_for_both_names(plane.routes, installation, database, adoption),

@@ -141,7 +141,7 @@ def _configured(configuration: "Configuration", settings: LDAPSettings) -> Seque
 
 
 async def _now(settings: LDAPSettings, system: SystemConfiguration) -> Sequence[LDAPServer]:
-    return await install.servers(settings, partial(system.with_secrets, "ldap_"))()
+    return await install.ConfiguredServers(settings, partial(system.with_secrets, "ldap_"))()
 
 
 def _password() -> str:

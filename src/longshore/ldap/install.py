@@ -1,6 +1,5 @@
 """What ``longshore.app`` calls."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -9,43 +8,56 @@ import anyio.to_thread
 
 from longshore.db.encryption import Undecipherable
 from longshore.oci.errors import Unavailable
+from longshore.system.complaint import Complaint, Warn, unshown
 
 if TYPE_CHECKING:
     from longshore.access.header import Login
     from longshore.identity.authentication import Authenticator, Proof
     from longshore.identity.changes import Changes
     from longshore.ldap.directory import Observe
-    from longshore.ldap.logins import DirectoryLogins, Servers
+    from longshore.ldap.logins import DirectoryLogins
     from longshore.ldap.lookup import Lookup
     from longshore.ldap.model import LDAPServer
     from longshore.ldap.settings import LDAPSettings
-
-logger = logging.getLogger(__name__)
 
 Values = Mapping[str, bool | int | str]
 #: Harbor's keys ``ldap_*``, and what decrypts the secrets among them.
 Stored = Callable[[], Awaitable[tuple[Values, Callable[[str], str]]]]
 
 
-def servers(settings: "LDAPSettings", stored: Stored) -> "Servers":
+class ConfiguredServers:
     """The servers of config.yml and, behind them, that of Harbor's keys."""
-    configured = settings.values
 
-    async def now() -> "Sequence[LDAPServer]":
-        values, secret = await stored()
+    def __init__(self, settings: "LDAPSettings", stored: Stored, warn: Warn = unshown) -> None:
+        """``warn`` is told when the keys describe none that can be asked, which they did when they were set: the
+        extra is not installed any more, or somebody has changed rows or keys by hand."""
+        self._configured = settings.values
+        self._stored = stored
+        self._complaint = Complaint("ldap_", "nobody can log in with that LDAP server", warn)
+
+    @property
+    def problem(self) -> str:
+        """What was wrong with the keys the last time; empty for nothing."""
+        return self._complaint.reason
+
+    async def __call__(self) -> "Sequence[LDAPServer]":
+        values, secret = await self._stored()
         if not values["ldap_url"]:
-            return configured
-        from longshore.ldap import stored as keys
-
+            self._complaint.is_over()
+            return self._configured
         try:
-            found = keys.server(values, secret)
-        except (ValueError, Undecipherable) as error:
-            # It was one when it was set: somebody has changed rows by hand, or the key of secrets.
-            logger.error("the LDAP server of /configurations is not asked: %s", error)  # noqa: TRY400
-            return configured
-        return configured if found is None else (*configured, found)
+            require()
+            from longshore.ldap import stored as keys
 
-    return now
+            found = keys.server(values, secret)
+        except Unavailable as error:
+            self._complaint.make(values, error.message)
+            return self._configured
+        except (ValueError, Undecipherable) as error:
+            self._complaint.make(values, str(error))
+            return self._configured
+        self._complaint.is_over()
+        return self._configured if found is None else (*self._configured, found)
 
 
 def check_stored(values: Values, secret: Callable[[str], str]) -> None:
@@ -62,7 +74,7 @@ def check_stored(values: Values, secret: Callable[[str], str]) -> None:
 
 
 def authenticator(
-    found: "Servers", settings: "LDAPSettings", changes: "Changes", observe: "Observe"
+    found: ConfiguredServers, settings: "LDAPSettings", changes: "Changes", observe: "Observe"
 ) -> "Authenticator":
     """Who asks the directories, as soon as there is one. Raises Unavailable for a filter that is none, or for
     servers in config.yml without the extra that they take."""
@@ -74,7 +86,7 @@ class _Logins:
     """An Authenticator that needs its libraries, which are slow to start, only where there is a server."""
 
     def __init__(
-        self, found: "Servers", refusals: float, changes: "Changes", observe: "Observe"
+        self, found: ConfiguredServers, refusals: float, changes: "Changes", observe: "Observe"
     ) -> None:
         self._servers = found
         self._refusals = refusals
@@ -92,11 +104,18 @@ class _Logins:
 
     async def authenticate(self, login: "Login", client: str) -> "Proof | None":
         """See :class:`longshore.identity.authentication.Authenticator`."""
-        if self._logins is None:
-            if not await self._servers():
-                return None
+        if self._logins is None and await self._servers():
             self._logins = await anyio.to_thread.run_sync(self._made)
-        return await self._logins.authenticate(login, client)
+        proof = None
+        if self._logins is not None:
+            proof = await self._logins.authenticate(login, client)
+        if proof is None and self._servers.problem:
+            # Whoever logs in need not know what there is inside.
+            raise Unavailable(
+                "the LDAP server that may know this user cannot be asked as it is set up: an administrator "
+                "finds out why in the log"
+            )
+        return proof
 
     def _made(self) -> "DirectoryLogins":
         require()

@@ -1,11 +1,11 @@
 """Puts it together."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from longshore.db.encryption import Undecipherable
 from longshore.oidc import stored as keys
+from longshore.system.complaint import Complaint, Warn, unshown
 
 if TYPE_CHECKING:
     from longshore.db.encryption import Encryption
@@ -14,24 +14,26 @@ if TYPE_CHECKING:
     from longshore.oidc.routes import LoginRoutes, Remember, Sessions
     from longshore.oidc.settings import OIDCSettings, ProviderSettings
 
-logger = logging.getLogger(__name__)
-
 Values = Mapping[str, bool | int | str]
 #: Harbor's keys ``oidc_*``, and what decrypts the secrets among them.
 Stored = Callable[[], Awaitable[tuple[Values, Callable[[str], str]]]]
 
 
-def providers(settings: "OIDCSettings", stored: Stored) -> "Providers":
-    """The providers of config.yml and, behind them, that of Harbor's keys."""
+def providers(settings: "OIDCSettings", stored: Stored, warn: Warn = unshown) -> "Providers":
+    """The providers of config.yml and, behind them, that of Harbor's keys. ``warn`` is told when those describe
+    none, which they did when they were set: config.yml has changed since, a library is gone, or somebody has changed
+    rows or keys by hand."""
     configured = settings.providers
+    complaint = Complaint(keys.PREFIX, "nobody can log in at that OpenID provider", warn)
 
     async def now() -> "Sequence[ProviderSettings]":
+        values, secret = await stored()
         try:
-            found = keys.provider(*await stored(), configured)
+            found = keys.provider(values, secret, configured)
         except (ValueError, Undecipherable) as error:
-            # It was one when it was set: config.yml has changed since, or somebody has changed rows by hand.
-            logger.error("the OpenID provider of /configurations is not believed: %s", error)  # noqa: TRY400
-            found = None
+            complaint.make(values, str(error))
+            return configured
+        complaint.is_over()
         return configured if found is None else (*configured, found)
 
     return now
