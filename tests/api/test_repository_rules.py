@@ -6,6 +6,7 @@ from longshore.identity import store
 from longshore.identity.model import GroupKind, Role
 from longshore.identity.permissions import Permission
 from longshore.testing.builders import image
+from tests.outbox.listening import until
 
 pytestmark = pytest.mark.anyio
 
@@ -441,3 +442,37 @@ async def test_who_is_bound_by_a_rule_makes_no_robot_that_goes_past_it(managemen
     await ruled(management, "deny", "secret/**", "pull", role={"name": "tech"})
     body["name"] = "two"
     assert (await management.ask("guest", "POST", "/robots", json=body)).status_code == 403
+
+
+async def test_counts_and_logs_leave_out_what_a_rule_takes(management):
+    await populated(management)
+    path = "/v2/team/secret/one/manifests/latest"
+    assert (await management.ask("admin", "GET", path)).status_code == 200
+
+    async def logged(who, path):
+        reply = await management.ask(who, "GET", path, params={"page_size": "100"})
+        assert reply.status_code == 200, reply.text
+        rows = reply.json()
+        assert reply.headers["x-total-count"] == str(len(rows))
+        return {row["resource"].partition(":")[0].partition("@")[0] for row in rows}
+
+    async def counted(who):
+        (listed,) = (await management.ask(who, "GET", "/projects", params={"name": "team"})).json()
+        summary = (await management.ask(who, "GET", "/projects/team/summary")).json()
+        return listed["repo_count"], summary["repo_count"]
+
+    log = "/projects/team/logs"
+
+    async def is_written():
+        return {"team/app", "team/secret/one"} <= await logged("admin", log)
+
+    await until(is_written)
+    assert "team/secret/one" in await logged("project-admin", log)
+    await ruled(management, "deny", "secret/**", "pull", role={"name": "project-admin"})
+
+    for one in (log, "/projects/team/auditlog-exts", "/audit-logs", "/auditlog-exts"):
+        assert "team/app" in await logged("project-admin", one)
+        assert "team/secret/one" not in await logged("project-admin", one)
+        assert "team/secret/one" in await logged("admin", one)
+    assert await counted("project-admin") == (2, 2)
+    assert await counted("admin") == (3, 3)

@@ -11,6 +11,8 @@ from longshore.audit.model import Entry, Row, Search, State, Tampered
 from longshore.audit.sealing import GENESIS, Sealing
 from longshore.audit.tables import audit_forwarding, audit_log, audit_state
 from longshore.db.listing import Columns, Listing, read_page
+from longshore.identity.model import View
+from longshore.identity.store.repository_rules import named_nowhere_hidden
 
 Only = Callable[[Entry], bool]
 """Says of a row whether it may go."""
@@ -178,17 +180,22 @@ _NAMED: Final = 1000
 
 
 def page_of_entries(
-    connection: Connection, listing: Listing, projects: Sequence[str] | Select[Any] | None
+    connection: Connection,
+    listing: Listing,
+    projects: Sequence[str] | Select[Any] | None,
+    view: View,
 ) -> tuple[list[Row], int]:
     """The rows that ``listing`` asks for, under Harbor's names of fields, the newest first, and how many
-    there are. ``projects``: only theirs, by name or by a query for names; None: all. Raises UnusableValue."""
+    there are. ``projects``: only theirs, by name or by a query for names, and of these only what names no repository
+    that rules hide from somebody with ``view``; None: all. Raises UnusableValue."""
     query = select(audit_log)
     if isinstance(projects, Select):
         # Of names the planner knows how rare they are; of a query for names it takes them to be everywhere.
         names = connection.scalars(projects.limit(_NAMED + 1)).all()
         projects = names if len(names) <= _NAMED else projects
     if projects is not None:
-        query = query.where(audit_log.c.project.in_(projects), audit_log.c.project != "")
+        shown = named_nowhere_hidden(connection, view, audit_log.c.project, audit_log.c.resource)
+        query = query.where(audit_log.c.project.in_(projects), audit_log.c.project != "", shown)
     found, total = read_page(connection, query, _COLUMNS, listing, [audit_log.c.id.desc()])
     return [_row(row) for row in found], total
 

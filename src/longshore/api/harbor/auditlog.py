@@ -79,13 +79,15 @@ class AuditLogEventType(Shape):
 @router.get("/audit-logs", dependencies=[somebody()])
 async def list_audit_logs(page: Paged, caller: Calling, services: Serving) -> list[AuditLog]:
     """List what was done in the projects whose log the caller may see; administrators see everything."""
-    return list(map(_plain, await _rows(page, services, await _visible(caller, services))))
+    return list(map(_plain, await _rows(page, services, caller, await _visible(caller, services))))
 
 
 @router.get("/auditlog-exts", dependencies=[somebody()])
 async def list_audit_log_exts(page: Paged, caller: Calling, services: Serving) -> list[AuditLogExt]:
     """The same, with results."""
-    return list(map(_extended, await _rows(page, services, await _visible(caller, services))))
+    return list(
+        map(_extended, await _rows(page, services, caller, await _visible(caller, services)))
+    )
 
 
 @router.get("/auditlog-exts/events", dependencies=[in_system("audit-log", "list")])
@@ -101,7 +103,7 @@ async def get_logs(
     found: Annotated[InProject, in_project("log", "list")],
 ) -> list[AuditLog]:
     """List what was done in a project."""
-    return list(map(_plain, await _rows(page, services, [found.project.name])))
+    return list(map(_plain, await _rows(page, services, found.caller, [found.project.name])))
 
 
 @router.get("/projects/{project}/auditlog-exts")
@@ -111,16 +113,16 @@ async def get_log_exts(
     found: Annotated[InProject, in_project("log", "list")],
 ) -> list[AuditLogExt]:
     """The same, with results."""
-    return list(map(_extended, await _rows(page, services, [found.project.name])))
+    return list(map(_extended, await _rows(page, services, found.caller, [found.project.name])))
 
 
-async def _rows(page: Page, services: Services, projects: "_Projects") -> list[Row]:
+async def _rows(page: Page, services: Services, caller: Caller, projects: "_Projects") -> list[Row]:
     # Nobody gets a log of millions of rows in one reply.
     listing = replace(page.listing, limit=page.listing.limit or 100)
 
     def work(connection: Connection) -> tuple[list[Row], int]:
         found = projects(connection) if callable(projects) else projects
-        return store.page_of_entries(connection, listing, found)
+        return store.page_of_entries(connection, listing, found, caller.view)
 
     found, total = await services.database.read(work)
     page.counted(total)

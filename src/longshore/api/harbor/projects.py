@@ -219,7 +219,9 @@ async def get_project_summary(
 ) -> ProjectSummary:
     """Count what there is in a project; members only for who may see them."""
     name, id = place.project.name, place.project.id
-    counts = await services.database.read(partial(store.count_repositories, names=[name]))
+    counts = await services.database.read(
+        partial(store.count_repositories, names=[name], view=place.caller.view)
+    )
     summary = ProjectSummary(repo_count=counts[name])
     if place.may("member", "list"):
         members = await services.database.read(partial(store.count_members, project=id))
@@ -341,7 +343,9 @@ async def _change(work: Any, operation: str, place: InProject, services: Service
 async def rendered(found: Sequence[Row], caller: Caller, services: Services) -> list[Project]:
     """Projects as replies have them."""
     names = [project.name for project in found]
-    counts = await services.database.read(partial(store.count_repositories, names=names))
+    counts = await services.database.read(
+        partial(store.count_repositories, names=names, view=caller.view)
+    )
     roles: Mapping[int, frozenset[AnyRole]] = {}
     if caller.user_id is not None:
         ids = [project.id for project in found]

@@ -158,12 +158,15 @@ def projects_named(connection: Connection, names: Collection[str]) -> dict[str, 
     return {row.name: _project(row) for row in rows}
 
 
-def count_repositories(connection: Connection, names: Collection[str]) -> dict[str, int]:
-    """How many repositories that hold a manifest each of these projects has."""
+def count_repositories(
+    connection: Connection, names: Collection[str], view: View
+) -> dict[str, int]:
+    """How many repositories that hold a manifest each of these projects has, without those that rules hide from
+    somebody with ``view``."""
     holds_one = exists().where(manifests.c.repository_id == repositories.c.id)
     query = (
         select(repositories.c.namespace, func.count())
-        .where(repositories.c.namespace.in_(names), holds_one)
+        .where(repositories.c.namespace.in_(names), holds_one, narrowed(connection, view, true()))
         .group_by(repositories.c.namespace)
     )
     found = {row[0]: row[1] for row in connection.execute(query)}

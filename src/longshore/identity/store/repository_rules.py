@@ -178,6 +178,23 @@ def among(places: Places) -> ColumnElement[bool]:
     return projects.c.name.in_(places.named) if places.named else false()
 
 
+def named_nowhere_hidden(
+    connection: Connection, view: View, project: ColumnElement[str], text: ColumnElement[str]
+) -> ColumnElement[bool]:
+    """Whether ``text`` names no repository of ``project`` (alone, or followed by a tag or a digest) that a rule
+    hides from somebody with ``view``: for what tells of repositories, or of ones that were."""
+    if view.pulls == ANYWHERE or not connection.scalar(select(exists().where(_HIDING))):
+        return true()
+    inner = func.substr(text, func.length(project) + 2)
+    whole_or_part = func.replace(repository_rules.c.expression, r"\Z", r"(?:[:@].*)?\Z")
+    hiding = (
+        select(repository_rules.c.id)
+        .join(projects, projects.c.id == repository_rules.c.project_id)
+        .where(projects.c.name == project, _HIDING, _about(view), inner.regexp_match(whole_or_part))
+    )
+    return ~hiding.exists()
+
+
 def hidden_from_nobody() -> ColumnElement[bool]:
     """Whether no rule takes pulling of the repository of a row from anybody: it may be named to whoever is in its
     project."""
