@@ -82,3 +82,47 @@ def test_teams_of_the_former_kind_become_those_of_harbors_without_mixing_people(
         (3, 2, "ops"),
         (4, 1, "ops"),
     ]
+
+
+def write(database, *statements):
+    with database.engine.connect() as connection:
+        writing = connection.execution_options(longshore_writes=True)
+        with writing.begin():
+            for statement in statements:
+                writing.execute(text(statement))
+
+
+def test_what_providers_gave_stays_and_is_known_to_be_of_nobody_knows_whom(database):
+    migrations.upgrade(database)
+    migrations.downgrade(database, "0024")
+    write(
+        database,
+        "INSERT INTO users (id, name, email, real_name, is_admin, disabled, created_at) VALUES "
+        "(1, 'admin', '', '', true, false, 1), (2, 'dora', '', '', true, false, 1), "
+        "(3, 'emil', '', '', false, false, 1)",
+        "INSERT INTO user_identities VALUES ('oidc:one', '4711', 2, 1), ('oidc:one', '12', 3, 1)",
+        "INSERT INTO user_groups VALUES (1, 3, 'devs', 'devs', 1)",
+        "INSERT INTO user_group_members (group_id, user_id, maintainer) VALUES (1, 2, true)",
+    )
+
+    migrations.upgrade(database)
+
+    with database.engine.connect() as connection:
+        made = connection.execute(text("SELECT name, admin_by FROM users ORDER BY id")).all()
+        members = connection.execute(text("SELECT * FROM user_group_members")).mappings().all()
+    assert [tuple(row) for row in made] == [("admin", ""), ("dora", None), ("emil", "")]
+    assert [dict(row) for row in members] == [
+        {"group_id": 1, "user_id": 2, "maintainer": True, "provider": ""}
+    ]
+    # Who is in a group by two providers is in it once before that was noted.
+    write(
+        database,
+        "INSERT INTO user_group_members (group_id, user_id, provider) VALUES "
+        "(1, 2, 'oidc:one'), (1, 3, 'oidc:one'), (1, 3, 'oidc:two')",
+    )
+    migrations.downgrade(database, "0024")
+    with database.engine.connect() as connection:
+        members = connection.execute(
+            text("SELECT user_id FROM user_group_members ORDER BY user_id")
+        ).all()
+    assert [tuple(row) for row in members] == [(2,), (3,)]
