@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-#: What is said where there is no directory.
-NONE: Final = (
+_NONE: Final = (
     "no LDAP server is configured: see longshore.ldap.servers in config.yml, or ldap_url of "
     "/api/v2.0/configurations"
 )
@@ -31,11 +30,21 @@ async def servers(services: Services) -> Sequence[LDAPServer]:
     return await services.ldap_servers()
 
 
+def none_known(services: Services) -> BadRequest:
+    """What is said where there is no directory."""
+    problem = services.ldap_servers.problem
+    return BadRequest(
+        f"the LDAP server of /api/v2.0/configurations cannot be asked: {problem}"
+        if problem
+        else _NONE
+    )
+
+
 async def lookup(services: Services) -> "Lookup":
     """For searching. Raises BadRequest where no directory is configured."""
     found = await servers(services)
     if not found:
-        raise BadRequest(NONE)
+        raise none_known(services)
     return install.lookup(found)
 
 

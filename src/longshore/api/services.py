@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from longshore.identity.controller import ProjectController
     from longshore.identity.lockout import Registrations
     from longshore.identity.sessions import Sessions
-    from longshore.ldap.logins import Servers
+    from longshore.ldap.install import ConfiguredServers
     from longshore.oidc.logins import Providers
     from longshore.system.configuration import SystemConfiguration
     from longshore.telemetry.health import Health
@@ -31,7 +31,7 @@ class Services:
     health: "Health"
     catalog: "Catalog"
     system: "SystemConfiguration"
-    ldap_servers: "Servers"
+    ldap_servers: "ConfiguredServers"
     oidc_providers: "Providers"
     registrations: "Registrations"
 

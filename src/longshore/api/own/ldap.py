@@ -7,7 +7,7 @@ from pydantic import Field
 
 from longshore.api import directories
 from longshore.api.caller import in_system
-from longshore.api.errors import BadRequest, NotFound
+from longshore.api.errors import NotFound
 from longshore.api.services import Serving
 from longshore.api.wire import Router, Shape
 from longshore.ldap.model import Person
@@ -104,7 +104,7 @@ async def try_ldap_servers(
     asked = body or LDAPTestRequest()
     servers = await directories.servers(services)
     if not servers:
-        raise BadRequest(directories.NONE)
+        raise directories.none_known(services)
     chosen = [server for server in servers if asked.server in ("", server.name)]
     if not chosen:
         raise NotFound(f"there is no LDAP server {asked.server!r}")
