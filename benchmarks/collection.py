@@ -135,8 +135,15 @@ def fill(url: str, contents: Rows) -> None:
             elif driver is not None:
                 marks = ", ".join("?" * len(columns.split(",")))
                 driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # noqa: S608 - names of ours
+    engine.dispose()
+    analyze(url)
+
+
+def analyze(url: str) -> None:
+    """Tell planners what there is."""
+    engine = create_engine(url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sqlalchemy.text("ANALYZE"))
+        connection.execute(sqlalchemy.text("ANALYZE" if "sqlite" in url else "VACUUM ANALYZE"))
     engine.dispose()
 
 

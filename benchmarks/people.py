@@ -7,7 +7,6 @@ a registry without logins with that of the same one with projects: for nobody, a
 
 import argparse
 import base64
-import hashlib
 import json
 import re
 import socket
@@ -17,232 +16,101 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks import wrk
-from benchmarks.collection import Row, fill, wait_for
+from benchmarks.collection import analyze, fill, wait_for
+from benchmarks.crowd import ADMINISTRATOR, BUSY, MANIFEST, MEMBER, PASSWORD, Crowd
 from benchmarks.processes import cpu_seconds
-from longshore.access.passwords import hash_argon2
 
-_PASSWORD: Final = "Secret12"
-_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
-_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
-_AT: Final = 1_700_000_000.0
 _ROUNDS: Final = 15
 _TOOK: Final = re.compile(r"path=(\S+) .* status=(\d+) .* ms=([0-9.]+)")
-_MANIFEST: Final = json.dumps(
-    {
-        "schemaVersion": 2,
-        "mediaType": _TYPE,
-        "config": {"mediaType": _CONFIG, "digest": f"sha256:{'0' * 64}", "size": 2},
-        "layers": [],
-    }
-).encode()
-_ENTRY: Final = (
-    "id, at, actor, address, operation, resource_type, resource, project, description, successful, user_agent, "
-    "request_id, event_id, previous, key_id, seal"
-)
-_ROBOT: Final = (
-    "name, project_id, description, permissions, duration, disabled, creator_kind, creator_id, "
-    "secret_hash, networks, created_at, updated_at"
-)
 _LARGE: Final = "projects/project2/repositories/app0"
 _SMALL: Final = "projects/project1/repositories/app0"
-#: What is asked for, by a name for the table: every list of the API that can be long.
+_TAGGED: Final = "projects/project3/repositories/app0"
+#: What is asked for, by a name for the table: every list of the API that can be long, with orders and filters that
+#: take their own way through the database.
 _PAGES: Final = {
     "users": "users?page_size=100",
     "users, page 900": "users?page_size=100&page=900",
     "users, the newest first": "users?page_size=100&sort=-creation_time",
+    "users, by their real names": "users?page_size=100&sort=realname",
     "users, found by a part of the name": "users?page_size=100&username=user9999",
     "users, by a part that all have": "users?page_size=100&username=ser",
+    "users, by a part of the address": "users?page_size=100&q=email%3D~user9999",
     "users, search": "users/search?page_size=100&username=user99",
     "groups": "usergroups?page_size=100",
     "groups, search": "usergroups/search?page_size=100&groupname=group99",
     "projects": "projects?page_size=100",
     "projects, page 90": "projects?page_size=100&page=90",
+    "projects, the newest first": "projects?page_size=100&sort=-creation_time",
     "projects, found by a part of the name": "projects?page_size=100&name=ject99",
+    "projects, the public ones": "projects?page_size=100&public=true",
+    "projects, of one owner": "projects?page_size=100&owner=user9",
     "projects of a member": "projects?page_size=100",
+    "projects of a member of many": "projects?page_size=100",
     "members": "projects/project1/members?page_size=100",
     "repositories": "repositories?page_size=100",
+    "repositories, page 190": "repositories?page_size=100&page=190",
+    "repositories, by name": "repositories?page_size=100&sort=name",
+    "repositories, the most pulled first": "repositories?page_size=100&sort=-pull_count",
     "repositories, for a member": "repositories?page_size=100",
+    "repositories, for a member of many": "repositories?page_size=100",
+    "repositories, for a member of many, page 50": "repositories?page_size=100&page=50",
     "repositories, found by a part of the name": "repositories?page_size=100&q=name%3D~app1",
     "repositories of a project": "projects/project1/repositories?page_size=100",
     "repositories of a project, one with 10,000 artifacts": "projects/project2/repositories?page_size=100",
     "artifacts": f"{_SMALL}/artifacts?page_size=100",
     "artifacts, of 10,000": f"{_LARGE}/artifacts?page_size=100",
     "artifacts, of 10,000, page 90": f"{_LARGE}/artifacts?page_size=100&page=90",
+    "artifacts, of 10,000, the largest first": f"{_LARGE}/artifacts?page_size=100&sort=-size",
     "artifacts, of 10,000, without tags": f"{_LARGE}/artifacts?page_size=100&q=tags%3Dnil",
+    "artifacts, of 10,000, by a part of a tag": f"{_LARGE}/artifacts?page_size=100&q=tags%3D~v1",
+    "artifacts, of 10,000, of one kind": f"{_LARGE}/artifacts?page_size=100&q=type%3DIMAGE",
+    "artifacts, of 10,000, with a label": f"{_LARGE}/artifacts?page_size=100&with_label=true&q=labels%3D(1)",
+    "artifacts, of 10,000, with parts of indexes": f"{_LARGE}/artifacts?page_size=100&q=base%3D*",
     "artifacts of a project, of 10,000": "projects/project2/artifacts?page_size=100",
+    "artifacts of a project, the newest of each": "projects/project2/artifacts?page_size=100"
+    "&latest_in_repository=true&q=artifact_type%3Dapplication/vnd.oci.image.config.v1%2Bjson",
     "tags": f"{_SMALL}/artifacts/v0/tags?page_size=100",
+    "tags, of 10,000": f"{_TAGGED}/artifacts/of1/tags?page_size=100",
+    "tags, of 10,000, page 90": f"{_TAGGED}/artifacts/of1/tags?page_size=100&page=90",
+    "tags, of 10,000, by a part of the name": f"{_TAGGED}/artifacts/of1/tags?page_size=100&q=name%3D~f99",
     "labels": "labels?scope=g&page_size=100",
+    "labels, page 90": "labels?scope=g&page_size=100&page=90",
+    "labels, found by a part of the name": "labels?scope=g&page_size=100&name=bel99",
     "robots": "robots?page_size=100",
+    "robots, by a part of the name": "robots?page_size=100&q=Level%3Dproject,ProjectID%3D1,name%3D~ci",
     "robots of a project": "robots?page_size=100&q=Level%3Dproject,ProjectID%3D1",
     "quotas": "quotas?page_size=100",
     "quotas, the fullest first": "quotas?page_size=100&sort=-used.storage",
+    "quotas, the largest first": "quotas?page_size=100&sort=-hard.storage",
     "audit log": "audit-logs?page_size=100",
     "audit log, for a member": "audit-logs?page_size=100",
+    "audit log, for a member of many": "audit-logs?page_size=100",
     "audit log of a project": "projects/project1/logs?page_size=100",
     "audit log, page 900": "auditlog-exts?page_size=100&page=900",
     "audit log, of one user": "auditlog-exts?page_size=100&q=username%3Duser9",
+    "audit log, of one operation": "auditlog-exts?page_size=100&q=operation%3Ddelete",
+    "audit log, of a time": "auditlog-exts?page_size=100&q=op_time%3D%5B2023-11-14T23:00:00~2023-11-15T12:00:00%5D",
+    "audit log, by a part of the resource": "auditlog-exts?page_size=100&q=resource%3D~app0:v19999",
     "search": "search?q=project99",
     "search, for a member": "search?q=app",
+    "search, for a member of many": "search?q=app",
     "statistics": "statistics",
+    "statistics, for a member of many": "statistics",
     "summary of a project": "projects/project2/summary",
 }
 
 
-@dataclass(frozen=True)
-class People:
-    """How many there are of each."""
-
-    users: int
-    projects: int
-    repositories: int
-    manifests: int
-    tags: int
-    artifacts: int
-    groups: int
-    entries: int
-
-    def rows(self) -> Iterator[tuple[str, str, Iterable[Row]]]:
-        """Table, columns, rows: five members in each project."""
-        hashed = hash_argon2(_PASSWORD.encode())
-        yield (
-            "users",
-            "id, name, email, real_name, password_hash, is_admin, disabled, created_at, updated_at, comment",
-            (
-                (n, f"user{n}", "", "", hashed, _flag(n == 2), _flag(False), _AT, _AT, "")
-                for n in range(2, self.users + 2)
-            ),
-        )
-        yield (
-            "projects",
-            "id, name, public, metadata, created_at, updated_at",
-            (
-                (n, f"project{n}", _flag(n % 10 == 0), "{}", _AT, _AT)
-                for n in range(1, self.projects + 1)
-            ),
-        )
-        yield (
-            "project_members",
-            "project_id, user_id, role",
-            (
-                (n, (n * 7 + k) % self.users + 3, k % 5 + 1)
-                for n in range(1, self.projects + 1)
-                for k in range(5)
-            ),
-        )
-        yield (
-            "repositories",
-            "id, name, namespace, created_at",
-            (
-                (n, f"{self.project(n)}/app{n // self.projects}", self.project(n), _AT + n)
-                for n in range(1, self.repositories + 1)
-            ),
-        )
-        yield (
-            "manifests",
-            "id, repository_id, digest, media_type, artifact_type, size, pushed_at",
-            (
-                (n, self.repository(n), self.digest(n), _TYPE, _CONFIG, 500, _AT + n)
-                for n in range(1, self.manifests + 1)
-            ),
-        )
-        yield (
-            "manifests",
-            "id, repository_id, digest, media_type, artifact_type, size, pushed_at",
-            (
-                (n, 2, self.digest(n), _TYPE, _CONFIG, 500, _AT + n)
-                for n in range(self.manifests + 1, self.manifests + self.artifacts + 1)
-            ),
-        )
-        yield (
-            "user_groups",
-            "id, kind, name, external_id, created_at",
-            ((n, 3, f"group{n}", f"group{n}", _AT) for n in range(1, self.groups + 1)),
-        )
-        yield (
-            "user_group_members",
-            "group_id, user_id",
-            (
-                (n, (n * 31 + k) % self.users + 3)
-                for n in range(1, self.groups + 1)
-                for k in range(10)
-            ),
-        )
-        yield (
-            "labels",
-            "id, owner, project_id, name, description, color, created_at, updated_at",
-            ((n, 0, None, f"label{n}", "", "", _AT, _AT) for n in range(1, self.groups + 1)),
-        )
-        yield (
-            "robots",
-            _ROBOT,
-            (
-                (
-                    f"project{n}+ci",
-                    n,
-                    "",
-                    "[]",
-                    30,
-                    _flag(False),
-                    "local",
-                    2,
-                    f"{n}",
-                    "[]",
-                    _AT,
-                    _AT,
-                )
-                for n in range(1, self.projects + 1)
-            ),
-        )
-        yield "audit_log", _ENTRY, (self.entry(n) for n in range(1, self.entries + 1))
-        yield (
-            "tags",
-            "repository_id, name, digest, updated_at",
-            (
-                (self.repository(m), f"v{n}", self.digest(m), _AT + n)
-                for n in range(self.tags)
-                for m in (n % self.manifests + 1,)
-            ),
-        )
-
-    def entry(self, number: int) -> tuple[Any, ...]:
-        """A row of the audit log: somebody pushed something."""
-        project = f"project{number % self.projects + 1}"
-        return (
-            number,
-            _AT + number,
-            f"user{number % self.users + 2}",
-            "192.0.2.1",
-            "create",
-            "artifact",
-            f"{project}/app0:v{number}",
-            project,
-            *("", _flag(True), "docker/27", f"{number:x}", f"{number:x}", "", "", ""),
-        )
-
-    def project(self, repository: int) -> str:
-        return f"project{repository % self.projects or self.projects}"
-
-    def repository(self, manifest: int) -> int:
-        return manifest % self.repositories or self.repositories
-
-    def digest(self, manifest: int) -> str:
-        if manifest in (1, 10):  # those that are there to be pulled
-            return f"sha256:{hashlib.sha256(_MANIFEST).hexdigest()}"
-        return f"sha256:{hashlib.sha256(str(manifest).encode()).hexdigest()}"
-
-
-_POSTGRES = False
-
-
-def _flag(value: bool) -> Any:
-    return value if _POSTGRES else int(value)
+def _asking(page: str) -> str:
+    if page.endswith(("a member of many", "a member of many, page 50")):
+        return BUSY
+    return MEMBER if page.endswith("a member") else ADMINISTRATOR
 
 
 @dataclass(frozen=True)
@@ -278,7 +146,7 @@ def serving(root: Path, url: str, *, people: bool, rolecache: str = "0s") -> Ite
             "database": {"url": url},
             "jobs": {"enabled": False},
             "http": {"workers": 1},
-            "admin": {"password": _PASSWORD},
+            "admin": {"password": PASSWORD},
             "access": {"rolecache": rolecache},
         },
         **({"auth": {"longshore": {}}} if people else {}),
@@ -296,11 +164,21 @@ def serving(root: Path, url: str, *, people: bool, rolecache: str = "0s") -> Ite
             server.wait()
 
 
+def prepare(root: Path, url: str, crowd: Crowd) -> None:
+    """The schema, the rows, what the registry counts of them, and what planners know of all that."""
+    with serving(root, url, people=False):
+        pass
+    fill(url, crowd)
+    with serving(root, url, people=True):
+        pass
+    analyze(url)
+
+
 def pages(server: Server) -> dict[str, tuple[float, float]]:
     """The server's own time for each list in milliseconds: median and least of several."""
     found = {}
     for name, path in _PAGES.items():
-        user = "user3" if "member" in name and name != "members" else "user2"
+        user = _asking(name)
         before = server.log.stat().st_size
         for _ in range(_ROUNDS):
             server.get(f"/api/v2.0/{path}", user)
@@ -315,7 +193,7 @@ def pages(server: Server) -> dict[str, tuple[float, float]]:
 
 
 def basic(user: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{_PASSWORD}".encode()).decode()
+    return "Basic " + base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
 
 
 @dataclass(frozen=True)
@@ -363,7 +241,6 @@ def compared(root: Path, url: str, options: argparse.Namespace) -> dict[str, lis
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fill, ask, print two tables."""
-    global _POSTGRES
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--projects", type=int, default=10_000)
@@ -374,31 +251,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--groups", type=int, default=10_000)
     parser.add_argument("--entries", type=int, default=200_000, help="of the audit log")
     parser.add_argument("--database", help="URL of an empty PostgreSQL; default: SQLite")
+    parser.add_argument("--filled", action="store_true", help="the database is full from before")
     parser.add_argument("--directory", type=Path, default=Path("/dev/shm"))
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5, help="0: no rates of pulls")
     options = parser.parse_args(arguments)
-    people = People(
-        options.users,
-        options.projects,
-        options.repositories,
-        options.manifests,
-        options.tags,
-        options.artifacts,
-        options.groups,
-        options.entries,
-    )
-    _POSTGRES = bool(options.database)
+    names = [
+        "users",
+        "projects",
+        "repositories",
+        "manifests",
+        "tags",
+        "artifacts",
+        "groups",
+        "entries",
+    ]
+    sizes = {name: getattr(options, name) for name in names}
+    crowd = Crowd(**sizes, postgres=bool(options.database))
     with tempfile.TemporaryDirectory(prefix="people-", dir=options.directory) as name:
         root = Path(name)
         url = options.database or f"sqlite:///{name}/longshore.db"
-        with serving(root, url, people=False):
-            pass  # makes the schema
-        fill(url, people)
-        digest = people.digest(1).removeprefix("sha256:")
+        if not options.filled:
+            prepare(root, url, crowd)
+        digest = crowd.digest(1).removeprefix("sha256:")
         place = root / f"data/docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}"
         place.mkdir(parents=True)
-        (place / "data").write_bytes(_MANIFEST)
+        (place / "data").write_bytes(MANIFEST)
         with serving(root, url, people=True) as server:
             report_pages(pages(server))
         if options.rounds:

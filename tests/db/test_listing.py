@@ -1,15 +1,20 @@
 """What clients may ask of a list, on both databases."""
 
+from dataclasses import replace
+from unittest.mock import patch
+
 import pytest
 from sqlalchemy import select
 
 from longshore import migrations
+from longshore.db import listing as db_listing
 from longshore.db.database import Database
 from longshore.db.listing import (
     AllOf,
     Between,
     Containing,
     Exactly,
+    Large,
     Listing,
     OneOf,
     Order,
@@ -41,14 +46,23 @@ COLUMNS = {
 }
 
 
+LARGE = Large(select(users.c.name), users.c.id)
+
+
 def ask(connection, *order, offset=0, limit=None, **conditions):
     listing = Listing(conditions, order, offset, limit)
-    several = [
-        read_page(connection, select(users.c.name), COLUMNS, listing, [users.c.id], once=once)
-        for once in (False, True)
-    ]
-    (found, same) = (([row.name for row in rows], total) for rows, total in several)
-    assert found == same
+    several = []
+    for large, few in ((None, 0), (LARGE, 2000), (LARGE, 1)):
+        with patch.object(db_listing, "_FEW", few):
+            rows, total = read_page(
+                connection, select(users.c.name), COLUMNS, listing, [users.c.id], large
+            )
+        several.append(([row.name for row in rows], total))
+    found, *same = several
+    assert same == [found, found]
+    uncounted = replace(listing, counted=False)
+    rows, _ = read_page(connection, select(users.c.name), COLUMNS, uncounted, [users.c.id], LARGE)
+    assert [row.name for row in rows] == found[0]
     return found
 
 

@@ -14,12 +14,16 @@ import anyio.to_thread
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import exists, select
 
 from longshore import migrations
+from longshore.catalog import store as catalog
 from longshore.db.database import Connection, Database
+from longshore.db.listing import Listing
 from longshore.gc.collection import Collection, CollectionOptions
 from longshore.gc.unknown import StorageUnknown
 from longshore.identity import store as people
+from longshore.identity.model import ANYWHERE, Places, View
 from longshore.outbox.deferred import DeferredOutbox
 from longshore.outbox.recording import Outbox
 from longshore.quotas import checking, store
@@ -27,6 +31,7 @@ from longshore.quotas.gate import LargestRepositories, QuotaGate
 from longshore.quotas.install import prepare
 from longshore.quotas.model import Defaults, Resource, Usage
 from longshore.registry.expiry import UploadExpiry
+from longshore.registry.tables import manifests, repositories
 from longshore.testing.builders import Image, artifact, image, random_bytes
 from tests.services.in_process import Cluster, Registry
 
@@ -226,6 +231,25 @@ def _empty(url: str) -> None:
         database.close()
 
 
+def lists_show_what_the_rows_say(connection: Connection) -> None:
+    """Lists of repositories, their totals and the statistics ask what is counted, for whoever sees all and for
+    whoever sees one project: the same as looking for a manifest in each repository."""
+    holds_one = exists().where(manifests.c.repository_id == repositories.c.id)
+    held = set(connection.scalars(select(repositories.c.name).where(holds_one)))
+    for view, names in (
+        (View.of(ANYWHERE), held),
+        (View.of(Places(frozenset({"one"}))), {name for name in held if name.startswith("one/")}),
+    ):
+        for limit in (None, 1):
+            shown, total = catalog.page_of_visible_repositories(
+                connection, Listing(limit=limit), view
+            )
+            assert {one.name for one in shown} <= names
+            assert (len(shown), total) == (min(len(names), limit or 1000), len(names))
+        counted = catalog.statistics(connection, view)
+        assert counted.private_repositories + counted.public_repositories == len(names)
+
+
 @settings(
     max_examples=int(os.environ.get("QUOTA_EXAMPLES", "8")),
     suppress_health_check=list(HealthCheck),
@@ -237,3 +261,4 @@ async def test_the_totals_are_what_the_rows_say_and_never_beyond_the_limit(fresh
         await asyncio.gather(*(found.act(number, todo) for number, todo in enumerate(history)))
 
         assert await checking.check(found.nodes[0].database) == []
+        await found.nodes[0].database.read(lists_show_what_the_rows_say)

@@ -10,7 +10,7 @@ from sqlalchemy import Row as Found
 from longshore.audit.model import Entry, Row, Search, State, Tampered
 from longshore.audit.sealing import GENESIS, Sealing
 from longshore.audit.tables import audit_forwarding, audit_log, audit_state
-from longshore.db.listing import Columns, Listing, read_page
+from longshore.db.listing import Columns, Large, Listing, read_page
 from longshore.identity.model import View
 from longshore.identity.store.repository_rules import named_nowhere_hidden
 
@@ -175,6 +175,13 @@ def search(connection: Connection, wanted: Search, limit: int) -> list[Row]:
     return [_row(found) for found in connection.execute(query.limit(limit))]
 
 
+#: How many there are. None is missing: the chain grows by ones under a lock, and loses rows at its beginning.
+_ALL_ROWS: Final = select(
+    # Two questions: SQLite answers one for both from all rows.
+    select(func.max(audit_log.c.id)).scalar_subquery()
+    - select(func.min(audit_log.c.id)).scalar_subquery()
+    + 1
+)
 #: Projects that a query names one by one.
 _NAMED: Final = 1000
 
@@ -196,7 +203,9 @@ def page_of_entries(
     if projects is not None:
         shown = named_nowhere_hidden(connection, view, audit_log.c.project, audit_log.c.resource)
         query = query.where(audit_log.c.project.in_(projects), audit_log.c.project != "", shown)
-    found, total = read_page(connection, query, _COLUMNS, listing, [audit_log.c.id.desc()])
+    large = Large(select(audit_log), audit_log.c.id, _ALL_ROWS if projects is None else None)
+    newest = [audit_log.c.id.desc()]
+    found, total = read_page(connection, query, _COLUMNS, listing, newest, large)
     return [_row(row) for row in found], total
 
 

@@ -19,6 +19,8 @@ metadata: Final = MetaData(
 
 #: Text that sorts by byte value on both, as the specification orders tags and repositories.
 Name: Final = Text().with_variant(Text(collation="C"), "postgresql")
+#: ``info`` of a column in which no letter is a capital: what is looked for there is folded once, not each row.
+LOWER_CASE: Final = {"lower case": True}
 #: A surrogate key. SQLite counts up by itself only in a column that is INTEGER to the letter.
 Identity: Final = BigInteger().with_variant(Integer(), "sqlite")
 #: POSIX seconds, UTC.

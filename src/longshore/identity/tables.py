@@ -38,7 +38,15 @@ from sqlalchemy import (
     false,
 )
 
-from longshore.db.schema import Document, EncryptedText, Identity, Name, Timestamp, metadata
+from longshore.db.schema import (
+    LOWER_CASE,
+    Document,
+    EncryptedText,
+    Identity,
+    Name,
+    Timestamp,
+    metadata,
+)
 
 users = Table(
     "users",
@@ -62,6 +70,7 @@ users = Table(
     # not noted then, and whichever provider says something first settles it.
     Column("admin_by", Name, server_default=""),
     UniqueConstraint("name"),
+    Index("ix_users_created_at", "created_at"),
 )
 
 user_identities = Table(
@@ -104,7 +113,7 @@ projects = Table(
     "projects",
     metadata,
     Column("id", Identity, primary_key=True),
-    Column("name", Name, nullable=False),
+    Column("name", Name, nullable=False, info=LOWER_CASE),
     Column("public", Boolean, nullable=False),
     Column("metadata", Document, nullable=False),
     Column("owner_id", Identity, ForeignKey("users.id", ondelete="SET NULL")),

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, text
 
-from longshore.db.schema import Document, Identity, Name, Size, Timestamp, metadata
+from longshore.db.schema import LOWER_CASE, Document, Identity, Name, Size, Timestamp, metadata
 
 _WHERE_CONDEMNED: Final[dict[str, Any]] = {
     "sqlite_where": text("condemned_at IS NOT NULL"),
@@ -33,15 +33,23 @@ _WHERE_QUARANTINED: Final[dict[str, Any]] = {
     "postgresql_where": text("state = 'quarantined'"),
 }
 
+#: The same: what an index lists.
+IS_CHILD: Final = text("manifest_references.kind = 'child'")
+_WHERE_CHILD: Final[dict[str, Any]] = {
+    "sqlite_where": text("kind = 'child'"),
+    "postgresql_where": text("kind = 'child'"),
+}
+
 repositories = Table(
     "repositories",
     metadata,
     Column("id", Identity, primary_key=True),
-    Column("name", Name, nullable=False, unique=True),
+    Column("name", Name, nullable=False, unique=True, info=LOWER_CASE),
     # See longshore.oci.names.namespace_of: "what is in this project?" is one look-up.
     Column("namespace", Name, nullable=False),
     Column("created_at", Timestamp, nullable=False),
     Index("ix_repositories_namespace_name", "namespace", "name"),
+    Index("ix_repositories_created_at_id", "created_at", "id"),
 )
 
 blobs = Table(
@@ -56,6 +64,7 @@ blobs = Table(
     Column("deletion_until", Timestamp),
     # Where the bytes lie; empty: in the default backend, as do those of manifests without a row.
     Column("backend", Name, nullable=False, server_default=""),
+    Index("ix_blobs_size", "size"),
     Index("ix_blobs_condemned_at", "condemned_at", **_WHERE_CONDEMNED),
     Index("ix_blobs_quarantined", "digest", **_WHERE_QUARANTINED),
     Index("ix_blobs_backend", "backend", **_WHERE_ELSEWHERE),
@@ -114,6 +123,7 @@ manifest_references = Table(
     Column("size", Size, nullable=False),
     Column("position", Integer, nullable=False),
     Index("ix_manifest_references_digest_repository_id", "digest", "repository_id"),
+    Index("ix_manifest_references_children", "repository_id", "digest", **_WHERE_CHILD),
 )
 
 tags = Table(

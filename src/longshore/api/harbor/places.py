@@ -45,10 +45,14 @@ def reader_of(place: InProject, resource: str) -> Reader | None:
     return Reader(place.caller.view, listable=place.may(resource, "list"))
 
 
-async def repository_of(place: InProject, repository: str, services: Services) -> Repository:
-    """Raises NotFound."""
+async def repository_of(
+    place: InProject, repository: str, services: Services, *, counted: bool = False
+) -> Repository:
+    """With the number of its artifacts if they are ``counted``. Raises NotFound."""
     for name in names_of(place.project.name, repository):
-        found = await services.database.read(partial(store.find_repository, name=name))
+        found = await services.database.read(
+            partial(store.find_repository, name=name, counted=counted)
+        )
         if found is not None:
             return found
     raise NotFound(f"there is no repository {unquote(repository)[:200]!r} in the project")

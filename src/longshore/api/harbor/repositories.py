@@ -76,7 +76,7 @@ async def get_repository(
     services: Serving,
 ) -> Repository:
     """Get a repository; slashes in its name are encoded twice (``%252F``)."""
-    found = await repository_of(place, repository, services)
+    found = await repository_of(place, repository, services, counted=True)
     return artifact_shapes.repository(found, place.project.id)
 
 

@@ -55,7 +55,7 @@ async def search(
     caller: Calling, services: Serving, q: Annotated[str, Query(max_length=255)]
 ) -> Search:
     """Find projects and repositories by a part of their names, at most a hundred of each."""
-    listing = Listing({"name": Containing(q)}, limit=_MOST)
+    listing = Listing({"name": Containing(q)}, limit=_MOST, counted=False)
     projects, _ = await services.database.read(
         partial(
             people.page_of_projects,

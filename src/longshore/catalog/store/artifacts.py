@@ -4,7 +4,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    select,
+    true,
+)
 
 from longshore.catalog.model import (
     Accessory,
@@ -16,23 +26,24 @@ from longshore.catalog.model import (
     Wanted,
     accessory_kind,
 )
+from longshore.catalog.store.shown import Inside, inside_of, not_parts, not_signatures
 from longshore.catalog.tables import artifact_details, artifact_labels, labels, tag_pulls
 from longshore.db.listing import (
-    TOTAL,
     AllOf,
     Condition,
     Containing,
     Exactly,
+    Large,
     Listing,
     OneOf,
     UnusableValue,
+    any_of,
     read_page,
 )
 from longshore.identity.store.projects import readable_in
 from longshore.oci import mediatypes
-from longshore.registry.tables import manifest_references, manifests, repositories, tags
+from longshore.registry.tables import IS_CHILD, manifest_references, manifests, repositories, tags
 
-_SIGNATURE: Final = "sha256-%.sig"
 _ARTIFACT: Select[Any] = (
     select(
         manifests.c.id,
@@ -48,19 +59,19 @@ _ARTIFACT: Select[Any] = (
         artifact_details.c.pulled_at,
         artifact_details.c.extra,
     )
-    .join_from(manifests, repositories, repositories.c.id == manifests.c.repository_id)
+    # Each has one; of an outer join planners know that lists of ids need no look at it.
+    .join_from(
+        manifests, repositories, repositories.c.id == manifests.c.repository_id, isouter=True
+    )
     .outerjoin(artifact_details, artifact_details.c.manifest_id == manifests.c.id)
 )
 _OWN_TAG: ColumnElement[bool] = (tags.c.repository_id == manifests.c.repository_id) & (
     tags.c.digest == manifests.c.digest
 )
-_IS_CHILD: ColumnElement[bool] = exists().where(
+_IS_LISTED: Final = (
     manifest_references.c.digest == manifests.c.digest,
     manifest_references.c.repository_id == manifests.c.repository_id,
-    manifest_references.c.kind == "child",
-)
-_IS_ACCESSORY: ColumnElement[bool] = or_(
-    manifests.c.subject.is_not(None), exists().where(_OWN_TAG, tags.c.name.like(_SIGNATURE))
+    IS_CHILD,
 )
 _COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "id": manifests.c.id,
@@ -91,27 +102,30 @@ def page_of_artifacts(
     says otherwise, and how many there are; only of what ``reader`` may pull. ``latest``: only the newest of each repository. What is attached to
     another artifact is left out, and what an index lists and no tag names unless ``base`` is
     ``*``. Raises UnusableValue."""
-    query = _ARTIFACT.where(~_IS_ACCESSORY)
-    if repository is not None:
-        query = query.where(repositories.c.name == repository)
-    if project is not None:
-        query = query.where(repositories.c.namespace == project)
+    inside = inside_of(connection, repository, project)
+    own_tag = and_(_OWN_TAG, inside(tags.c.repository_id))
+    query = _ARTIFACT.where(
+        inside(manifests.c.repository_id),
+        manifests.c.subject.is_(None),
+        not_signatures(inside),
+    )
     if reader is not None:
         query = query.where(readable_in(connection, reader.view, listable=reader.listable))
     if listing.conditions.get("base") != Exactly("*"):
-        query = query.where(or_(~_IS_CHILD, exists().where(_OWN_TAG)))
+        query = query.where(not_parts(inside))
     for name, condition in listing.conditions.items():
         if name == "tags":
-            query = query.where(_has_tags(condition))
+            query = query.where(_has_tags(condition, own_tag))
             if repository is not None and isinstance(condition, Exactly):
-                query = query.where(_is_at(condition.value, repository))
+                query = query.where(_is_at(condition.value, inside))
         elif name == "labels":
             query = query.where(_has_labels(condition))
         elif name == "type":
             query = query.where(_is_of(condition))
     if latest:
-        query = _newest_of_each(query, listing)
-    rows, total = read_page(connection, query, _COLUMNS, listing, _NEWEST, once=True)
+        query = _newest_of_each(query, listing, inside)
+    large = Large(_ARTIFACT, manifests.c.id)
+    rows, total = read_page(connection, query, _COLUMNS, listing, _NEWEST, large)
     return _complete(connection, rows, wanted), total
 
 
@@ -134,7 +148,7 @@ def page_of_tags(
 ) -> tuple[list[Tag], int]:
     """A page of an artifact's tags, newest push first unless the listing says otherwise, and how many
     there are. Raises UnusableValue."""
-    query = _tags([artifact.digest], [artifact.repository_id])
+    query = _tags(connection, [artifact.id])
     columns = {
         "name": tags.c.name,
         "push_time": tags.c.updated_at,
@@ -172,7 +186,7 @@ def _fits(value: str, condition: Condition) -> bool:
 
 def is_child(connection: Connection, artifact: int) -> bool:
     """Whether an index of the same repository lists it."""
-    query = select(exists().where(manifests.c.id == artifact, _IS_CHILD))
+    query = select(exists().where(manifests.c.id == artifact, exists().where(*_IS_LISTED)))
     return bool(connection.scalar(query))
 
 
@@ -230,7 +244,7 @@ def config_digests(connection: Connection, artifacts: Sequence[int]) -> dict[int
         manifest_references.c.digest,
         manifest_references.c.size,
     ).where(
-        manifest_references.c.manifest_id.in_(artifacts),
+        any_of(connection, manifest_references.c.manifest_id, artifacts),
         manifest_references.c.position == 0,
         manifest_references.c.kind == "blob",
     )
@@ -238,15 +252,7 @@ def config_digests(connection: Connection, artifacts: Sequence[int]) -> dict[int
 
 
 def _complete(connection: Connection, rows: Sequence[Any], wanted: Wanted) -> list[Artifact]:
-    found = [
-        Artifact(
-            **{
-                **{name: value for name, value in row._mapping.items() if name != TOTAL},
-                "annotations": row.annotations or {},
-            }
-        )
-        for row in rows
-    ]
+    found = [Artifact(**{**row._mapping, "annotations": row.annotations or {}}) for row in rows]
     if not found:
         return []
     ids = [one.id for one in found]
@@ -279,7 +285,10 @@ def _contents(
     sizes = {one.id: 0 if one.media_type in mediatypes.INDEXES else one.size for one in found}
     blobs = (
         select(manifest_references.c.manifest_id, func.sum(manifest_references.c.size))
-        .where(manifest_references.c.manifest_id.in_(sizes), manifest_references.c.kind == "blob")
+        .where(
+            any_of(connection, manifest_references.c.manifest_id, sizes),
+            manifest_references.c.kind == "blob",
+        )
         .group_by(manifest_references.c.manifest_id)
     )
     for id, size in connection.execute(blobs):
@@ -307,7 +316,7 @@ def _contents(
                 & (manifests.c.digest == manifest_references.c.digest),
             )
             .where(
-                manifest_references.c.manifest_id.in_(indexes),
+                any_of(connection, manifest_references.c.manifest_id, indexes),
                 manifest_references.c.kind == "child",
             )
             .order_by(manifest_references.c.position)
@@ -319,7 +328,7 @@ def _contents(
     return sizes, children
 
 
-def _tags(digests: Sequence[str], repository_ids: Sequence[int]) -> Select[Any]:
+def _tags(connection: Connection, artifacts: Sequence[int]) -> Select[Any]:
     return (
         select(
             tags.c.repository_id,
@@ -328,17 +337,17 @@ def _tags(digests: Sequence[str], repository_ids: Sequence[int]) -> Select[Any]:
             tags.c.updated_at,
             tag_pulls.c.pulled_at,
         )
+        .join_from(manifests, tags, _OWN_TAG)
         .outerjoin(
             tag_pulls,
             (tag_pulls.c.repository_id == tags.c.repository_id) & (tag_pulls.c.name == tags.c.name),
         )
-        .where(tags.c.repository_id.in_(repository_ids), tags.c.digest.in_(digests))
+        .where(any_of(connection, manifests.c.id, artifacts))
     )
 
 
 def _tags_of(connection: Connection, found: Sequence[Artifact]) -> dict[tuple[int, str], list[Tag]]:
-    repository_ids = sorted({one.repository_id for one in found})
-    query = _tags([one.digest for one in found], repository_ids)
+    query = _tags(connection, [one.id for one in found])
     named: dict[tuple[int, str], list[Tag]] = defaultdict(list)
     for row in connection.execute(query.order_by(tags.c.updated_at.desc(), tags.c.name)):
         tag = Tag(row.name, row.digest, row.updated_at, row.pulled_at)
@@ -350,7 +359,7 @@ def _labels_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[Lab
     query = (
         select(artifact_labels.c.manifest_id, labels)
         .join(labels, labels.c.id == artifact_labels.c.label_id)
-        .where(artifact_labels.c.manifest_id.in_(ids))
+        .where(any_of(connection, artifact_labels.c.manifest_id, ids))
         .order_by(labels.c.name)
     )
     found: dict[int, list[Label]] = defaultdict(list)
@@ -362,9 +371,7 @@ def _labels_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[Lab
 
 def _accessories(connection: Connection, found: Sequence[Artifact]) -> dict[int, list[Accessory]]:
     """What names an artifact as its subject, and cosign's tags of the form sha256-<hex>.sig."""
-    own = {(one.repository_id, one.digest): one.id for one in found}
-    repository_ids = sorted({one.repository_id for one in found})
-    digests = [one.digest for one in found]
+    of = manifests.alias("of")
     attached: dict[int, list[Accessory]] = defaultdict(list)
     size = (
         select(func.coalesce(func.sum(manifest_references.c.size), 0))
@@ -383,58 +390,55 @@ def _accessories(connection: Connection, found: Sequence[Artifact]) -> dict[int,
         manifests.c.artifact_type,
         manifests.c.pushed_at,
     )
-    of_subject = select(*columns, manifests.c.subject).where(
-        manifests.c.repository_id.in_(repository_ids), manifests.c.subject.in_(digests)
+    whose = (of.c.id.label("subject_id"), of.c.digest.label("subject"))
+    wanted = any_of(connection, of.c.id, [one.id for one in found])
+    of_subject = (
+        select(*columns, *whose)
+        .join_from(of, manifests, manifests.c.repository_id == of.c.repository_id)
+        .where(wanted, manifests.c.subject == of.c.digest)
     )
     for row in connection.execute(of_subject):
-        subject = own.get((row.repository_id, row.subject))
-        if subject is not None:
-            attached[subject].append(_accessory(row, row.subject, subject, ""))
-    names = {f"{digest.replace(':', '-')}.sig": digest for digest in digests}
+        attached[row.subject_id].append(_accessory(row))
     by_tag = (
-        select(*columns, tags.c.name)
-        .join(tags, _OWN_TAG)
-        .where(tags.c.repository_id.in_(repository_ids), tags.c.name.in_(names))
+        select(*columns, *whose, tags.c.name)
+        .join_from(of, tags, tags.c.repository_id == of.c.repository_id)
+        .join(manifests, _OWN_TAG)
+        .where(wanted, tags.c.name == func.replace(of.c.digest, ":", "-").concat(".sig"))
     )
-    for row in connection.execute(by_tag):
-        subject = own.get((row.repository_id, names[row.name]))
-        if subject is not None:
-            attached[subject].append(_accessory(row, names[row.name], subject, row.name))
+    for signature in connection.execute(by_tag):
+        attached[signature.subject_id].append(_accessory(signature, signature.name))
     for several in attached.values():
         several.sort(key=lambda one: (-one.created_at, one.id))
     return attached
 
 
-def _accessory(row: Any, subject: str, subject_id: int, tag: str) -> Accessory:
+def _accessory(row: Any, tag: str = "") -> Accessory:
     kind = accessory_kind(row.artifact_type, tag)
-    return Accessory(row.id, row.digest, int(row.size), kind, subject, subject_id, row.pushed_at)
+    size = int(row.size)
+    return Accessory(row.id, row.digest, size, kind, row.subject, row.subject_id, row.pushed_at)
 
 
-def _has_tags(condition: Condition) -> ColumnElement[bool]:
+def _has_tags(condition: Condition, own_tag: ColumnElement[bool]) -> ColumnElement[bool]:
     match condition:
         case Exactly("*"):
-            return exists().where(_OWN_TAG)
+            return exists().where(own_tag)
         case Exactly("nil"):
-            return ~exists().where(_OWN_TAG)
+            return ~exists().where(own_tag)
         case Exactly(name):
-            return exists().where(_OWN_TAG, tags.c.name == name)
+            return exists().where(own_tag, tags.c.name == name)
         case Containing(part):
-            return exists().where(_OWN_TAG, tags.c.name.icontains(part, autoescape=True))
+            return exists().where(own_tag, tags.c.name.icontains(part, autoescape=True))
         case OneOf(names):
-            return exists().where(_OWN_TAG, tags.c.name.in_(names))
+            return exists().where(own_tag, tags.c.name.in_(names))
         case _:
             raise UnusableValue("tags is a name, ~part, *, nil or {a b}")
 
 
-def _is_at(name: str, repository: str) -> ColumnElement[bool]:
+def _is_at(name: str, inside: Inside) -> ColumnElement[bool]:
     """Whether it may be what a tag points to: says to the planner that this is at most one."""
     if name in ("*", "nil"):
         return true()
-    target = (
-        select(tags.c.digest)
-        .join(repositories, repositories.c.id == tags.c.repository_id)
-        .where(repositories.c.name == repository, tags.c.name == name)
-    )
+    target = select(tags.c.digest).where(inside(tags.c.repository_id), tags.c.name == name)
     return manifests.c.digest == target.scalar_subquery()
 
 
@@ -484,19 +488,22 @@ def _is_of(condition: Condition) -> ColumnElement[bool]:
     return kind.in_([condition.value.upper()])
 
 
-def _newest_of_each(query: Select[Any], listing: Listing) -> Select[Any]:
+def _newest_of_each(query: Select[Any], listing: Listing, inside: Inside) -> Select[Any]:
     """Of each repository the artifact that was pushed last, among those of the wanted type."""
-    newer = manifests.alias()
-    same = [newer.c.repository_id == manifests.c.repository_id, newer.c.subject.is_(None)]
+    newest, of = manifests.alias("newest"), repositories.alias("of")
+    same = [newest.c.repository_id == of.c.id, newest.c.subject.is_(None)]
     for name in ("media_type", "artifact_type"):
         condition = listing.conditions.get(name)
         if isinstance(condition, Exactly):
-            column: ColumnElement[Any] = newer.c.artifact_type
+            column: ColumnElement[Any] = newest.c.artifact_type
             if name == "media_type":
-                column = func.coalesce(newer.c.artifact_type, newer.c.media_type)
+                column = func.coalesce(newest.c.artifact_type, newest.c.media_type)
             same.append(column.in_([condition.value]))
-    later = or_(
-        newer.c.pushed_at > manifests.c.pushed_at,
-        (newer.c.pushed_at == manifests.c.pushed_at) & (newer.c.id > manifests.c.id),
+    last = (
+        select(newest.c.id)
+        .where(*same)
+        .order_by(newest.c.pushed_at.desc(), newest.c.id.desc())
+        .limit(1)
+        .correlate(of)
     )
-    return query.where(~exists().where(*same, later))
+    return query.where(manifests.c.id.in_(select(last.scalar_subquery()).where(inside(of.c.id))))

@@ -10,6 +10,7 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
+    false,
     func,
     literal,
     or_,
@@ -18,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from longshore.db.listing import Listing, read_page
+from longshore.db.listing import Large, Listing, any_of, read_page
 from longshore.identity.errors import Missing, StillNeeded, Taken
 from longshore.identity.model import ANYWHERE, NOWHERE, Places, Project, Role, View
 from longshore.identity.permissions import Permission
@@ -32,6 +33,8 @@ from longshore.registry.store.statements import insert_if_absent
 from longshore.registry.tables import manifests, repositories
 from longshore.telemetry import clock
 
+#: Projects that a query names one by one.
+_NAMED: Final = 1000
 _READING: Final = (Permission("repository", "list"), Permission("repository", "pull"))
 _PROJECT: Select[Any] = select(*projects.c, users.c.name.label("owner")).select_from(
     projects.outerjoin(users, users.c.id == projects.c.owner_id)
@@ -83,7 +86,7 @@ def page_of_projects(
 ) -> tuple[list[Project], int]:
     """A page of what is in ``view``, by name unless the listing says otherwise, and how many there are.
     Raises UnusableValue."""
-    query = _PROJECT.where(_is_visible(view, view.sees))
+    query = _PROJECT.where(_is_visible(connection, view, view.sees))
     columns = {
         "name": projects.c.name,
         "project_id": projects.c.id,
@@ -93,7 +96,8 @@ def page_of_projects(
         "creation_time": projects.c.created_at,
         "update_time": projects.c.updated_at,
     }
-    rows, total = read_page(connection, query, columns, listing, [projects.c.name])
+    large = Large(_PROJECT, projects.c.id)
+    rows, total = read_page(connection, query, columns, listing, [projects.c.name], large)
     return [_project(row) for row in rows], total
 
 
@@ -106,10 +110,11 @@ def find_project(
     return None if row is None else _project(row)
 
 
-def visible_projects(view: View) -> Select[Any]:
+def visible_projects(connection: Connection, view: View) -> Select[Any]:
     """A query for ``name`` and ``public`` of what is in ``view``, for queries about what belongs to
     projects."""
-    return select(projects.c.name, projects.c.public).where(_is_visible(view, view.sees))
+    visible = _is_visible(connection, view, view.sees)
+    return select(projects.c.name, projects.c.public).where(visible)
 
 
 def projects_allowing(connection: Connection, view: View, needed: Permission) -> Select[Any]:
@@ -120,16 +125,11 @@ def projects_allowing(connection: Connection, view: View, needed: Permission) ->
         return names
     roles = [role.value for role in Role if needed in role.permissions]
     custom = roles_with(connection, [needed])
-    of_user = user_group_members.c.user_id == view.user
-    groups = select(user_group_members.c.group_id).where(of_user)
-    member = select(project_members.c.project_id).where(
-        or_(project_members.c.user_id == view.user, project_members.c.group_id.in_(groups)),
-        or_(
-            and_(project_members.c.custom_role_id.is_(None), project_members.c.role.in_(roles)),
-            project_members.c.custom_role_id.in_(custom),
-        ),
+    allowing = or_(
+        and_(project_members.c.custom_role_id.is_(None), project_members.c.role.in_(roles)),
+        project_members.c.custom_role_id.in_(custom),
     )
-    return names.where(projects.c.id.in_(member))
+    return names.where(_is_member(connection, view.user, allowing))
 
 
 def projects_allowing_robot(given: Sequence[Given], needed: Permission) -> Select[Any]:
@@ -137,13 +137,18 @@ def projects_allowing_robot(given: Sequence[Given], needed: Permission) -> Selec
     return select(projects.c.name).where(among(places(given, needed)))
 
 
-def readable(connection: Connection, view: View) -> ColumnElement[bool]:
-    """Whether the repository of a row is one that somebody with ``view`` may list and pull."""
+def readable(
+    connection: Connection, view: View
+) -> tuple[ColumnElement[bool], ColumnElement[bool] | None]:
+    """Whether the repository of a row is one that somebody with ``view`` may list and pull; and whether a row's
+    project is one of those in which they may, where no rule says that they may only in a part of it, or in a part
+    of another (otherwise None)."""
     if view.reads == ANYWHERE:
-        return true()
-    visible = _is_visible(view, view.reads, roles_with(connection, _READING))
+        return true(), true()
+    visible = _is_visible(connection, view, view.reads, roles_with(connection, _READING))
     opened = repositories.c.namespace.in_(select(projects.c.name).where(visible))
-    return narrowed(connection, view, opened)
+    found = narrowed(connection, view, opened)
+    return found, visible if found is opened else None
 
 
 def readable_in(connection: Connection, view: View, *, listable: bool) -> ColumnElement[bool]:
@@ -154,7 +159,7 @@ def readable_in(connection: Connection, view: View, *, listable: bool) -> Column
 
 def projects_named(connection: Connection, names: Collection[str]) -> dict[str, Project]:
     """Those of the projects that there are, by name."""
-    rows = connection.execute(_PROJECT.where(projects.c.name.in_(names)))
+    rows = connection.execute(_PROJECT.where(any_of(connection, projects.c.name, names)))
     return {row.name: _project(row) for row in rows}
 
 
@@ -166,7 +171,11 @@ def count_repositories(
     holds_one = exists().where(manifests.c.repository_id == repositories.c.id)
     query = (
         select(repositories.c.namespace, func.count())
-        .where(repositories.c.namespace.in_(names), holds_one, narrowed(connection, view, true()))
+        .where(
+            any_of(connection, repositories.c.namespace, names),
+            holds_one,
+            narrowed(connection, view, true()),
+        )
         .group_by(repositories.c.namespace)
     )
     found = {row[0]: row[1] for row in connection.execute(query)}
@@ -227,7 +236,7 @@ def project_id(connection: Connection, name: str) -> int:
 
 
 def _is_visible(
-    view: View, own: Places, custom: Collection[int] | None = None
+    connection: Connection, view: View, own: Places, custom: Collection[int] | None = None
 ) -> ColumnElement[bool]:
     """Whether a project is public, in ``own``, or one of the user of ``view``; of custom roles, only those in
     ``custom`` count (None: all)."""
@@ -237,17 +246,34 @@ def _is_visible(
     if own != NOWHERE:
         found.append(among(own))
     if view.user is not None:
-        of_user = user_group_members.c.user_id == view.user
-        groups = select(user_group_members.c.group_id).where(of_user)
-        mine = or_(project_members.c.user_id == view.user, project_members.c.group_id.in_(groups))
-        member = select(project_members.c.project_id).where(mine)
-        if custom is not None:
-            role = project_members.c.custom_role_id
-            member = member.where(or_(role.is_(None), role.in_(custom)))
-        is_member = projects.c.id.in_(member)
+        role = project_members.c.custom_role_id
+        counting = true() if custom is None else or_(role.is_(None), role.in_(custom))
         only = () if view.only is None else (projects.c.name.in_(view.only),)
-        found.append(and_(is_member, *only))
+        found.append(and_(_is_member(connection, view.user, counting), *only))
     return or_(*found)
+
+
+def _is_member(
+    connection: Connection, user: int | None, counting: ColumnElement[bool]
+) -> ColumnElement[bool]:
+    """Whether a user is a member of a project, or one of their groups is, by a membership that is ``counting``."""
+    if user is None:
+        return false()
+    own = select(project_members.c.project_id).where(project_members.c.user_id == user, counting)
+    of_group = project_members.c.group_id == user_group_members.c.group_id
+    in_groups = (
+        select(project_members.c.project_id)
+        .join(user_group_members, of_group)
+        .where(user_group_members.c.user_id == user, counting)
+    )
+    # One after the other, each by an index: of both in one condition every membership would be looked at.
+    member = own.union_all(in_groups)
+    if connection.dialect.name == "sqlite":
+        return projects.c.id.in_(member)
+    # Of numbers the planner knows how many there are; of a query it takes half of all projects to be in it.
+    ids = connection.scalars(member.limit(_NAMED + 1)).all()
+    many = len(ids) > _NAMED
+    return projects.c.id.in_(member) if many else any_of(connection, projects.c.id, ids)
 
 
 def _project(row: Any) -> Project:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, delete, exists, func, select, update
 
-from longshore.db.listing import Listing, read_page
+from longshore.db.listing import Large, Listing, read_page
 from longshore.identity.errors import Missing, StillNeeded, Taken
 from longshore.identity.model import GroupKind, LinkedIdentity, User
 from longshore.identity.store.groups import set_groups_of
@@ -81,7 +81,8 @@ def page_of_users(connection: Connection, listing: Listing) -> tuple[list[User],
         "creation_time": users.c.created_at,
         "update_time": users.c.updated_at,
     }
-    rows, total = read_page(connection, _USER, columns, listing, [users.c.id])
+    large = Large(_USER, users.c.id)
+    rows, total = read_page(connection, _USER, columns, listing, [users.c.id], large)
     return [User(**row._mapping) for row in rows], total
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
 
-from longshore.db.listing import Listing, read_page
+from longshore.db.listing import Large, Listing, read_page
 from longshore.identity.tables import projects, users
 from longshore.quotas.model import Defaults, NoSuchProject, Quota, Resource, checked_limit
 from longshore.quotas.store.usage import limits_of, usage_of
@@ -48,7 +48,8 @@ def page_of_quotas(
         "creation_time": projects.c.created_at,
         "update_time": project_quotas.c.updated_at,
     }
-    rows, total = read_page(connection, _QUOTA, columns, listing, [projects.c.id])
+    large = Large(_QUOTA, projects.c.id)
+    rows, total = read_page(connection, _QUOTA, columns, listing, [projects.c.id], large)
     return [_quota(row, defaults) for row in rows], total
 
 
