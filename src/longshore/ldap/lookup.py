@@ -1,6 +1,7 @@
 """Looking for people and groups in every configured directory, for administrators."""
 
-from longshore.ldap.accounts import Account, Accounts
+from longshore.identity.elsewhere import Account
+from longshore.ldap.accounts import Accounts
 from longshore.ldap.logins import Directories
 from longshore.ldap.model import Group, Person
 from longshore.outbox.model import Origin

@@ -2,23 +2,21 @@
 name or an address."""
 
 import hashlib
-import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
 
 from longshore.db.database import Connection
 from longshore.identity import store, validation
-from longshore.identity.changes import Changes, ManagementChange
-from longshore.identity.errors import Missing, StillNeeded, Taken
+from longshore.identity.changes import Changes
+from longshore.identity.elsewhere import Profile, enter
+from longshore.identity.errors import Taken
 from longshore.identity.model import GroupKind, User
 from longshore.oidc.people import Person
-from longshore.outbox.model import Event, Origin
+from longshore.outbox.model import Origin
 from longshore.telemetry import clock
-
-logger = logging.getLogger(__name__)
 
 #: How many names are tried: alice, alice-2, alice-3 ...
 _NAMES: Final = 100
@@ -120,63 +118,25 @@ class Accounts:
             if known is not None:
                 raise NotExpected(f"you are the user {known.name!r} here already; log in again")
 
-        return await self._made(person, origin, take, lambda _: chosen)
+        entered = await enter(self._changes, _profile(person), origin, lambda _: chosen, take)
+        return entered.user
 
     async def enter(self, person: Person, origin: Origin) -> User:
         """The user who ``person`` is, now as the provider has them; made if there is none, as what is free of
         what the provider suggests. Raises IdentityError."""
         for _ in range(3):
             try:
-                return await self._made(
-                    person, origin, _nothing, lambda connection: _free(connection, person.name)
+                entered = await enter(
+                    self._changes,
+                    _profile(person),
+                    origin,
+                    lambda connection: _free(connection, person.name),
                 )
+                return entered.user
             except Taken:
                 # Another process made the same person, or took the free name, a moment ago.
                 continue
         raise Taken(f"no name is free for {person.name!r}")
-
-    async def _made(
-        self,
-        person: Person,
-        origin: Origin,
-        first: Callable[[Connection], None],
-        name: Callable[[Connection], str],
-    ) -> User:
-        """``first`` is done before all else, ``name`` asked when there is no user yet."""
-        told: list[tuple[str, str]] = []
-
-        def work(connection: Connection) -> User:
-            told.clear()  # a transaction may be run again
-            first(connection)
-            key = provider_key(person.provider)
-            found = store.find_identity(connection, key, person.subject, held=True)
-            if found is None:
-                found = _add(connection, person, validation.user_name(name(connection)))
-                told.append(("create", f"first login by OpenID provider {person.provider!r}"))
-            told.extend(_update(connection, found, person))
-            user = store.find_user(connection, id=found.id)
-            if user is None:
-                raise Missing(f"the user {found.name!r} has gone")
-            return user
-
-        def events(user: User) -> Sequence[Event]:
-            return [
-                ManagementChange(
-                    at=clock.timestamp(),
-                    origin=origin,
-                    operation=operation,
-                    resource_type="user",
-                    resource=user.name,
-                    description=description,
-                )
-                for operation, description in told
-            ]
-
-        return await self._changes.telling(work, events)
-
-
-def _nothing(_connection: Connection) -> None:
-    """Nothing has to be done before."""
 
 
 def _hash(text: str) -> str:
@@ -198,46 +158,15 @@ def _free(connection: Connection, wanted: str) -> str:
     raise Taken(f"{_NAMES} users are called {wanted!r} already")
 
 
-def _add(connection: Connection, person: Person, name: str) -> User:
-    now = clock.timestamp()
-    mail = "" if _has_mail(connection, person.email) else person.email
-    id = store.add_user(connection, name, None, now, email=mail, real_name=person.real_name)
-    store.link_identity(connection, provider_key(person.provider), person.subject, id, now)
-    found = store.find_user(connection, id=id)
-    if found is None:
-        raise Missing(f"the user {name!r} has gone")
-    return found
-
-
-def _update(connection: Connection, user: User, person: Person) -> list[tuple[str, str]]:
-    by = provider_key(person.provider)
-    values: dict[str, str] = {}
-    if person.real_name and person.real_name != user.real_name:
-        values["real_name"] = person.real_name
-    if person.email not in ("", user.email) and not _has_mail(connection, person.email):
-        values["email"] = person.email
-    if values:
-        store.update_user(connection, user.id, **values)
-    if person.groups is not None:
-        now = clock.timestamp()
-        groups = [
-            store.ensure_group(connection, GroupKind.OIDC, name, name, now)
-            for name in person.groups
-        ]
-        store.set_groups_of(connection, user.id, groups, GroupKind.OIDC, by)
-    if person.is_admin is None:
-        return []
-    try:
-        with connection.begin_nested():
-            if not store.set_admin_by(connection, user.id, by, is_admin=person.is_admin):
-                return []
-    except StillNeeded as error:
-        logger.warning("OpenID provider %s: %s", person.provider, error)
-        return []
-    now_is = "is" if person.is_admin else "is no longer"
-    return [("update", f"{now_is} an administrator, says OpenID provider {person.provider!r}")]
-
-
-def _has_mail(connection: Connection, mail: str) -> bool:
-    """Whether somebody has that address: it is no proof of who one is, so it is left to them."""
-    return bool(mail) and store.find_user_by_mail(connection, mail) is not None
+def _profile(person: Person) -> Profile:
+    groups = None if person.groups is None else {name: name for name in person.groups}
+    return Profile(
+        f"OpenID provider {person.provider!r}",
+        provider_key(person.provider),
+        person.subject,
+        person.email,
+        person.real_name or None,
+        GroupKind.OIDC,
+        groups,
+        person.is_admin,
+    )
