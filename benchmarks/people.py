@@ -131,7 +131,7 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, url: str, *, people: bool, rolecache: str = "0s") -> Iterator[Server]:
+def serving(root: Path, url: str, *, people: bool) -> Iterator[Server]:
     """A server over the database ``url``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -147,7 +147,6 @@ def serving(root: Path, url: str, *, people: bool, rolecache: str = "0s") -> Ite
             "jobs": {"enabled": False},
             "http": {"workers": 1},
             "admin": {"password": PASSWORD},
-            "access": {"rolecache": rolecache},
         },
         **({"auth": {"longshore": {}}} if people else {}),
     }
@@ -224,18 +223,16 @@ def compared(root: Path, url: str, options: argparse.Namespace) -> dict[str, lis
     for _ in range(options.rounds):
         with serving(root, url, people=False) as server:
             found.setdefault("no logins", []).append(rate(server, _PRIVATE, {}, options.seconds))
-        for life in ("0s", "1s") if options.database else ("0s",):
-            with serving(root, url, people=True, rolecache=life) as server:
-                asked = "/service/token?service=longshore&scope=repository:project1/app0:pull"
-                token = json.loads(server.get(asked, "user10"))["token"]
-                kinds = {
-                    "nobody, a public project": (_PUBLIC, {}),
-                    "a member, Basic": (_PRIVATE, {"Authorization": basic("user10")}),
-                    "a member, token": (_PRIVATE, {"Authorization": f"Bearer {token}"}),
-                }
-                for name, (path, headers) in kinds.items():
-                    shown = name if life == "0s" else f"{name}, rolecache {life}"
-                    found.setdefault(shown, []).append(rate(server, path, headers, options.seconds))
+        with serving(root, url, people=True) as server:
+            asked = "/service/token?service=longshore&scope=repository:project1/app0:pull"
+            token = json.loads(server.get(asked, "user10"))["token"]
+            kinds = {
+                "nobody, a public project": (_PUBLIC, {}),
+                "a member, Basic": (_PRIVATE, {"Authorization": basic("user10")}),
+                "a member, token": (_PRIVATE, {"Authorization": f"Bearer {token}"}),
+            }
+            for name, (path, headers) in kinds.items():
+                found.setdefault(name, []).append(rate(server, path, headers, options.seconds))
     return found
 
 

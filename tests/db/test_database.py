@@ -100,24 +100,17 @@ async def test_the_generation_moves_with_every_commit_of_anybody(tmp_path):
     mine, other = await opened(url), await opened(url)
     await mine.write(create)
 
-    seen = [mine.generation()]
+    seen = [await mine.generation()]
     for writer in (mine, other, mine):
         await writer.write(partial(add, name=str(len(seen))))
-        seen.append(mine.generation())
-    unchanged = mine.generation()
+        seen.append(await mine.generation())
+    unchanged = await mine.generation()
 
     assert None not in seen
     assert len(set(seen)) == 4
     assert unchanged == seen[-1]
     for found in (mine, other):
         await anyio.to_thread.run_sync(found.close)
-
-
-async def test_a_postgresql_database_has_no_generation(postgres_url):
-    database = await opened(postgres_url)
-
-    assert database.generation() is None
-    await anyio.to_thread.run_sync(database.close)
 
 
 async def test_a_full_disk_is_told_as_such_and_writing_works_again_when_there_is_room(tmp_path):

@@ -83,7 +83,7 @@ async def node(
 ) -> AsyncIterator[Node]:
     """One more process, with a controller and a memory of its own."""
     people = await anyio.to_thread.run_sync(partial(_open, cluster.url))
-    settings = AccessSettings.model_validate({"rolecache": 0, **access})
+    settings = AccessSettings.model_validate(access)
     controller = install.create(
         people, settings, encryption=encryption, host="", prefix="", tokens=tokens
     )

@@ -104,7 +104,6 @@ async def management_of(
         "longshore": {
             "database": {"url": database_url},
             "admin": {"password": PASSWORD},
-            "access": {"rolecache": 0},  # what one node takes away the other knows at once
             **sections.get("longshore", {}),
         },
     }

@@ -59,14 +59,11 @@ ANONYMOUS = Principal("", "none")
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The answer to an allowed request. ``expired`` is true when a token was accepted past its end
-    because an upload that its subject had begun was still open. ``as_of`` is the generation of the database
-    (``Database.generation``) that was current when this was asked, if that is known: what was true then is
-    a good answer to the same request."""
+    because an upload that its subject had begun was still open."""
 
     principal: Principal
     expired: bool = False
     details: dict[str, str] = field(default_factory=dict)
-    as_of: int | None = None
 
 
 class AccessController(Protocol):

@@ -109,11 +109,6 @@ class AccessSettings(Section):
         (), "Who may do what where; the first rule for user and repository decides, none: no."
     )
     credentialcache: Seconds = setting(60.0, "How long a verified password is remembered.")
-    rolecache: Seconds = setting(
-        0.0,
-        "With auth.longshore on PostgreSQL: how long a role or password that let somebody in is believed "
-        "without asking the database again; 0: not at all. A refusal always asks.",
-    )
     loginbackoff: LoginBackoffSettings = setting(LoginBackoffSettings(), "Slows down guessing.")
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from cachetools import LRUCache
 
@@ -20,6 +20,9 @@ from longshore.oci.names import RepositoryName, Tag
 from longshore.registry import store as registry
 from longshore.registry.model import AdoptionState
 from longshore.storage.driver import StorageDriver, StorageError
+
+if TYPE_CHECKING:
+    from longshore.db.generation import Generation
 
 logger = logging.getLogger(__name__)
 
@@ -160,10 +163,10 @@ class OnDemand:
             )
 
     async def _watch(self) -> None:
-        seen: int | None = None
+        seen: Generation | None = None
         while True:
             await asyncio.sleep(self._poll)
-            generation = self._database.generation()
+            generation = await self._database.generation()
             if generation is not None and generation == seen:
                 continue
             with suppress(RegistryError):

@@ -35,7 +35,7 @@ class BrowserSessions:
         """A new session of ``user``, who logged in at ``provider``; one that the browser had before ends."""
         former = await self.sessions.find(request.cookies.get(cookies.SESSION, ""))
         # The login has just changed something about them, perhaps.
-        standing = await self.people.changed_standing(user.name)
+        standing = await self.people.standing(user.name, "")
         exchange = request.exchange
         opened = self.sessions.open(standing, exchange.client, exchange.user_agent, provider)
 
@@ -110,7 +110,7 @@ async def current(people: "ProjectController", session: Session | None) -> Stand
     standing = await people.standing(session.user, "")
     if standing.seal != session.seal:
         # Another node may have opened it after a change that this one does not know of yet.
-        standing = await people.changed_standing(session.user)
+        standing = await people.standing(session.user, "")
     return standing if standing.seal == session.seal and not standing.disabled else None
 
 

@@ -16,14 +16,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from longshore.db.generation import Generation
 from longshore.oci.errors import StorageFull, Unavailable
+
+if TYPE_CHECKING:
+    from longshore.db.postgresql import PostgreSQLGeneration
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +39,8 @@ BUSY_TIMEOUT: Final = 30.0
 #: Transactions that one commit may serve.
 GROUP: Final = 64
 _ATTEMPTS: Final = 5
+#: Seconds.
+_CONNECT_TIMEOUT: Final = 10
 _RETRYABLE: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 
 
@@ -50,6 +56,9 @@ class Database:
         self._writer = _SQLiteWriter(self._engine) if self.is_sqlite else None
         self._watch: sqlite3.Connection | None = None
         self._watching: sqlite3.Cursor | None = None
+        self._version = -1
+        self._generation = Generation(0, 0)
+        self._asking = None if self.is_sqlite else self._create_generation()
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
@@ -60,7 +69,7 @@ class Database:
                 max_overflow=0,
                 pool_timeout=BUSY_TIMEOUT,
                 pool_recycle=1800,
-                connect_args={"connect_timeout": 10},
+                connect_args={"connect_timeout": _CONNECT_TIMEOUT},
             )
         engine = create_engine(
             self.url,
@@ -71,6 +80,18 @@ class Database:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _create_generation(self) -> "PostgreSQLGeneration":
+        from longshore.db.postgresql import PostgreSQLGeneration  # the driver is an extra
+
+        dialect = self._engine.dialect
+        arguments, named = dialect.create_connect_args(self.url)
+        named = {**named, "connect_timeout": _CONNECT_TIMEOUT, "autocommit": True}
+
+        def connect() -> Any:
+            return dialect.connect(*arguments, **named)
+
+        return PostgreSQLGeneration(connect)
 
     @property
     def engine(self) -> Engine:
@@ -96,6 +117,8 @@ class Database:
 
     def close(self) -> None:
         """Finish what waits, then disconnect. Blocks: call in a thread."""
+        if self._asking:
+            self._asking.close()
         if self._writer:
             self._writer.stop()
         self._threads.shutdown()
@@ -103,20 +126,26 @@ class Database:
             self._watch.close()
         self._engine.dispose()
 
-    def generation(self) -> int | None:
-        """A number that changes with every commit of any process, or None when there is no such
-        number or it cannot be had right now. What was read since it last changed is still true.
+    async def generation(self) -> Generation | None:
+        """What was current at a moment since this was called, or None when that cannot be had right now.
+        What was read since a number last changed is still true.
 
-        Runs on the event loop on purpose: ``PRAGMA data_version`` looks at shared memory and takes
-        about three microseconds; it never waits (time-out 0).
+        On SQLite this runs on the event loop on purpose: ``PRAGMA data_version`` looks at shared memory and takes
+        about three microseconds; it never waits (time-out 0). On PostgreSQL it is a question to the
+        server, shared by all who wait for one.
         """
+        if self._asking is not None:
+            return await self._asking.current()
         if self._watching is None:
             return None
         try:
             found: tuple[int] = self._watching.execute("PRAGMA data_version").fetchone()
         except sqlite3.OperationalError:
             return None
-        return found[0]
+        if found[0] != self._version:
+            self._version, number = found[0], self._generation.data + 1
+            self._generation = Generation(number, number)
+        return self._generation
 
     async def read(self, work: Work[T]) -> T:
         """Run ``work`` in a read-only view of the database."""

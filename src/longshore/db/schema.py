@@ -17,6 +17,10 @@ metadata: Final = MetaData(
     }
 )
 
+#: A table of one row that PostgreSQL has beside the others (migration 0028): triggers write another value there in every
+#: transaction that changes what says who may do what. Nothing that a backup would hold.
+RIGHTS_GENERATION: Final = "rights_generation"
+
 #: Text that sorts by byte value on both, as the specification orders tags and repositories.
 Name: Final = Text().with_variant(Text(collation="C"), "postgresql")
 #: ``info`` of a column in which no letter is a capital: what is looked for there is folded once, not each row.

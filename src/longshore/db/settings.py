@@ -29,7 +29,12 @@ class DatabaseSettings(Section):
         "sqlite:////path or postgresql://user:password@host/database. Not given: the file "
         "longshore.db in the storage's root directory.",
     )
-    poolsize: int = Field(default=8, description="Connections per worker process.", ge=1, le=1000)
+    poolsize: int = Field(
+        default=8,
+        description="Connections per worker process; PostgreSQL has two more.",
+        ge=1,
+        le=1000,
+    )
 
 
 def _long_enough(values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:

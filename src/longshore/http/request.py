@@ -12,6 +12,8 @@ from longshore.telemetry.exchange import Exchange
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
+    from longshore.db.generation import Generation
+
 #: Bodies reach the application in pieces of the server's choosing; these are what we hand on.
 BATCH: Final = 1 << 20
 _MAX_LENGTH: Final = 2**63 - 1
@@ -26,6 +28,9 @@ class Request(StarletteRequest):
         super().__init__(scope, receive)
         self.exchange = exchange
         self.body_timeout = timeout
+        #: What was current in the database at a moment since the request came, once somebody asked: what was
+        #: true then is a good answer to it.
+        self.as_of: Generation | None = None
         #: False once the client has gone away before the end of the body.
         self.complete = True
         # Whether more of the body may come; what the head says is looked at when it matters.

@@ -26,6 +26,7 @@ from longshore.access.throttle import Throttle
 from longshore.access.token import InvalidToken, Token
 from longshore.access.verification import Verifications
 from longshore.db.database import Connection, Database
+from longshore.db.generation import Generation
 from longshore.http.request import Request
 from longshore.identity import access_tokens, credentials, robots, store
 from longshore.identity.authentication import Authenticator, IDTokens, LocalPasswords, Proof
@@ -114,15 +115,13 @@ class ProjectController(AccessController):
         robot_prefix: Callable[[], Awaitable[str]] = harbors_prefix,
         notes: bool = True,
         seconds: float = 60.0,
-        standing_seconds: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``keys`` are those of ``issuer``. ``second_factor_for`` says who needs a second factor to log in with a
         password. Without ``refresh_tokens`` none are given or taken.
         ``authenticators`` are asked after the passwords of the database; ``workloads`` about logins that
-        are no user's. A password that was right is remembered for ``seconds``, and a standing for
-        ``standing_seconds`` (:class:`Standings`). ``lockout`` counts misses
+        are no user's. A password that was right is remembered for ``seconds``. ``lockout`` counts misses
         for all processes, beside ``throttle``. ``token_lifetime`` tells how many seconds a token lasts, None as the issuer says.
         ``logged_in`` is told of every login. ``robot_prefix`` and ``notes`` as for :class:`Programs`. ``clock`` tells POSIX seconds."""
         # Public projects need no login, so the challenge is Bearer: longshore.access.issuer.
@@ -136,8 +135,8 @@ class ProjectController(AccessController):
         self._throttle = throttle
         self._lockout = lockout
         self._clock = clock
-        self._standings = Standings(database, standing_seconds, monotonic=monotonic, clock=clock)
-        self._decisions = Decisions(database, monotonic=monotonic, clock=clock)
+        self._standings = Standings(database, clock=clock)
+        self._decisions = Decisions(monotonic=monotonic, clock=clock)
         self._token_lifetime = token_lifetime
         self._logged_in = logged_in
         self._proofs: Proofs[Proof] = Proofs(TTLCache(_PROOFS, seconds, timer=monotonic))
@@ -173,18 +172,20 @@ class ProjectController(AccessController):
     async def authorize(
         self, request: Request, wanted: Sequence[Access], *, upload_owner: str | None = None
     ) -> Grant:
-        if upload_owner is not None or not self._decisions.are_kept:
-            grant, _ = await self._decide(request, wanted, upload_owner, asked_again=False)
+        if request.as_of is None:
+            request.as_of = await self._database.generation()
+        if upload_owner is not None or request.as_of is None:
+            grant, _ = await self._decide(request, wanted, upload_owner)
             return grant
+        current = request.as_of.rights
         login = self._proofs.key(header.authorization(request))
         key = (login, request.exchange.client, tuple(wanted))
-        known = self._decisions.find(key)
+        known = self._decisions.find(key, current)
         if known is not None:
             request.exchange.user = known.principal.name
             return known
-        generation = self._decisions.generation
-        grant, until = await self._decide(request, wanted, None, asked_again=False)
-        self._decisions.remember(key, grant, generation, until)
+        grant, until = await self._decide(request, wanted, None)
+        self._decisions.remember(key, grant, current, until)
         return grant
 
     async def _decide(
@@ -192,8 +193,6 @@ class ProjectController(AccessController):
         request: Request,
         wanted: Sequence[Access],
         upload_owner: str | None,
-        *,
-        asked_again: bool,
     ) -> tuple[Grant, float]:
         """The grant, and when it ends at the latest (POSIX seconds). Raises what ``authorize`` does."""
         projects = _projects((access.type, access.name) for access in wanted)
@@ -204,8 +203,6 @@ class ProjectController(AccessController):
             self._logged_in(principal.name, _EACH, request.exchange)
         rights = await self._rights(identity, projects)
         lacking = missing(rights, principal, wanted)
-        if lacking and not asked_again and self._standings.forget(identity.standing.user, projects):
-            return await self._decide(request, wanted, upload_owner, asked_again=True)
         if lacking and not principal.is_anonymous:
             raise rights.refusal(request, principal, wanted, lacking)
         if lacking:
@@ -269,7 +266,7 @@ class ProjectController(AccessController):
         None where there are no refresh tokens."""
         if self._refresh_tokens is None:
             return None
-        standing = await self.changed_standing(user)
+        standing = await self._standings.of(user, "")
         asking = Asking(service=SERVICE, client_id="longshore login --device")
         return await self._refresh_tokens.give(standing, asking, request.exchange.client)
 
@@ -311,11 +308,6 @@ class ProjectController(AccessController):
     async def standing(self, user: str, project: str) -> Standing:
         """``user`` before ``project``, now."""
         return await self._standings.of(user, project)
-
-    async def changed_standing(self, user: str) -> Standing:
-        """``user`` before no project, after this process has changed something about them."""
-        self._standings.forget(user, [""])
-        return await self._standings.of(user, "")
 
     def lacks_second_factor(self, standing: Standing) -> bool:
         """Whether a user may do nothing with their password but enrol a second factor."""
@@ -435,11 +427,12 @@ class ProjectController(AccessController):
         if standing is None:
             login = header.parse_login(value)
             if login is None:
-                return _Identity(await self._standings.of("", project))
+                return _Identity(await self._standings.of("", project, request.as_of))
             ask = self._challenge(request, wanted)
             workload = await self._admitted(login, wanted, ask)
             if workload is not None:
-                return _Identity(await self._standings.of("", project), workload=workload)
+                nobody = await self._standings.of("", project, request.as_of)
+                return _Identity(nobody, workload=workload)
             standing = await self._log_in(request, value, login, project, wanted, ask)
         if _barred(request, standing) is not None:
             _let_in(request, standing, wanted, self._challenge(request, wanted))
@@ -464,7 +457,7 @@ class ProjectController(AccessController):
         """The standing before ``project`` of whose password the header ``value`` holds, if that was
         proved before and is still the password. Raises Unauthorized when that is not enough."""
         proof = self._proofs.find(self._proofs.key(value), 0)
-        standing = None if proof is None else await self._sealed(proof, project)
+        standing = None if proof is None else await self._sealed(proof, project, request.as_of)
         if proof is not None and standing is not None and self._is_bare(proof, standing):
             ask = self._challenge(request, wanted)
             self._demand_more(request, proof, standing, wanted, ask)
@@ -500,10 +493,10 @@ class ProjectController(AccessController):
             ask,
         )
 
-    async def _sealed(self, proof: Proof, project: str) -> Standing | None:
-        standing = await self._standings.of(proof.user, project)
-        if not standing.has_sealed(proof.seal) and self._standings.forget(proof.user, [project]):
-            standing = await self._standings.of(proof.user, project)
+    async def _sealed(
+        self, proof: Proof, project: str, as_of: Generation | None = None
+    ) -> Standing | None:
+        standing = await self._standings.of(proof.user, project, as_of)
         return standing if standing.has_sealed(proof.seal) else None
 
     async def _log_in(
@@ -616,7 +609,7 @@ class ProjectController(AccessController):
         upload_owner: str | None,
     ) -> _Identity:
         try:
-            token, standing, workload = await self._verified(value, project)
+            token, standing, workload = await self._verified(value, project, request.as_of)
             expired = token.overdue(self._clock(), upload_owner)
             _still_let_in(request, standing)
         except InvalidToken as error:
@@ -626,7 +619,7 @@ class ProjectController(AccessController):
         return _Identity(standing, token, expired, workload)
 
     async def _verified(
-        self, value: bytes, project: str
+        self, value: bytes, project: str, as_of: Generation | None
     ) -> tuple[Token, Standing, Workload | None]:
         """The token in a header, as long as its user is let in with the password it was issued for."""
         await self._issuer.fresh()
@@ -637,10 +630,8 @@ class ProjectController(AccessController):
             token = replace(verified, rights=canonical_rights(verified.rights))
             self._tokens.remember(key, self._issuer.generation, token)
         if token.subject.startswith(PREFIX):
-            return token, await self._standings.of("", project), self._recalled(token)
-        standing = await self._standings.of(token.subject, project)
-        if not standing.has_sealed(token.seal) and self._standings.forget(token.subject, [project]):
-            standing = await self._standings.of(token.subject, project)
+            return token, await self._standings.of("", project, as_of), self._recalled(token)
+        standing = await self._standings.of(token.subject, project, as_of)
         if not standing.has_sealed(token.seal) or (token.subject and not token.seal):
             raise InvalidToken(
                 "its user was removed, or has a new password or second factor, since"

@@ -3,11 +3,10 @@ cluster differ in nothing that a decision looks at."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from longshore.access.model import Access, Grant
-from longshore.db.database import Database
 
 #: Seconds that a decision is remembered at most: what is remembered of a login is to end in its time.
 LIFE: Final = 1.0
@@ -28,28 +27,22 @@ class _Decision:
 
 class Decisions:
     """Grants, never refusals. One is given again while nothing was committed by any process since before
-    it was made (``Database.generation``), so a password, a role or a project that went counts at once. Where
-    there is no such number, on PostgreSQL, nothing is remembered."""
+    it was made (``Database.generation``), so a password, a role or a project that went counts at once."""
 
     def __init__(
         self,
-        database: Database,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
-        #: Whether it is worth to ask.
-        self.are_kept = database.is_sqlite
         self._monotonic = monotonic
         self._clock = clock
-        self._generation: int | None = None
+        self._generation = 0
         self._known: dict[Key, _Decision] = {}
 
-    def find(self, key: Key) -> Grant | None:
-        """What was granted to the same request, if that is still true."""
-        generation = self._database.generation()
-        if generation != self._generation:
+    def find(self, key: Key, generation: int) -> Grant | None:
+        """What was granted to the same request, if that is true in ``generation``, or was in a later one."""
+        if generation > self._generation:
             self._known.clear()
             self._generation = generation
             return None
@@ -58,17 +51,11 @@ class Decisions:
             return None
         return found.grant
 
-    @property
-    def generation(self) -> int | None:
-        """That of the last look: what is decided from now on is true as of then, or later."""
-        return self._generation
-
-    def remember(self, key: Key, grant: Grant, generation: int | None, until: float) -> None:
+    def remember(self, key: Key, grant: Grant, generation: int, until: float) -> None:
         """Keep a grant that was decided after ``generation`` was current, and that ends at ``until``
         (POSIX seconds) whatever is committed."""
-        if generation is None or generation != self._generation:
+        if generation != self._generation:
             return  # something was committed meanwhile, and others have noticed
         if len(self._known) >= _MAX:
             self._known.clear()
-        kept = replace(grant, as_of=generation)  # it is given again only while that is current
-        self._known[key] = _Decision(kept, until, self._monotonic() + LIFE)
+        self._known[key] = _Decision(grant, until, self._monotonic() + LIFE)

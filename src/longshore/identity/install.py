@@ -164,5 +164,4 @@ def create(
         id_tokens=id_tokens,
         logged_in=logged_in or unnoticed,
         seconds=access.credentialcache,
-        standing_seconds=access.rolecache,
     )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from longshore.db.database import Connection, Database
+from longshore.db.generation import Generation
 from longshore.http.request import Request
 from longshore.http.response import Response
 from longshore.http.routing import Handler, Route
@@ -46,26 +47,27 @@ class RepositoryNames:
         """``taking_over``: whether there may be repositories that no row knows yet."""
         self._database = database
         self._taking_over = taking_over
-        self._generation: int | None = None
+        self._generation = 0
         self._known: dict[str, str] = {}
 
-    async def stored(self, name: str) -> str:
-        """The name under which the repository is stored, or would be if somebody pushed now. On SQLite
-        answers are kept until anything is committed; on PostgreSQL it is one query by a unique index."""
+    async def stored(self, name: str, as_of: Generation | None = None) -> str:
+        """The name under which the repository is stored, or would be if somebody pushed now, or at a moment
+        since ``as_of`` was current. Answers are kept until anything is committed."""
         other = _other(name)
         if other is None:
             return name
-        generation = self._database.generation()
-        if generation != self._generation or len(self._known) > _MAX:
+        generation = as_of or await self._database.generation()
+        current = 0 if generation is None else max(generation.data, self._generation)
+        if current != self._generation or len(self._known) > _MAX:
             self._known.clear()
-            self._generation = generation
+            self._generation = current
         found = self._known.get(name)
         if found is None:
             look = partial(_first_stored, names=(name, other))
             found = await self._database.read(look)
             if found is None:
                 found = name if self._taking_over() else canonical(name)
-            elif generation is not None and generation == self._generation:
+            elif current and current == self._generation:
                 self._known[name] = found
         return found
 
@@ -88,7 +90,9 @@ class RepositoryNames:
             if b"from=" in request.scope["query_string"]:
                 await self._rename_source(request)
             if _other(name) is not None:
-                name = await self.stored(name)
+                if request.as_of is None:
+                    request.as_of = await self._database.generation()
+                name = await self.stored(name, request.as_of)
             return await handler(request, name=name, **others)
 
         return handle

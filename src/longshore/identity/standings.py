@@ -1,13 +1,12 @@
-"""Standings, remembered for as long as nothing was committed, or for a moment."""
+"""Standings, remembered for as long as nothing was committed that may change one."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from cachetools import TTLCache
-
 from longshore.db.database import Database
+from longshore.db.generation import Generation
 from longshore.identity import store
 from longshore.identity.model import Standing
 
@@ -16,61 +15,37 @@ _NOBODY: Final = Standing("", "")
 
 
 class Standings:
-    """One per process. On SQLite an answer is kept until any process commits anything
-    (``Database.generation``). On PostgreSQL nothing tells in time that another node changed a role:
-    an answer is believed for ``seconds`` at most, and whoever is about to refuse somebody because of one
-    asks again (:meth:`forget`). So what is given counts at once, and what is taken within ``seconds``."""
+    """One per process. An answer is given again until any process commits something that says who may do
+    what (``Generation.rights``), so what is given or taken counts for every request that begins later."""
 
-    def __init__(
-        self,
-        database: Database,
-        seconds: float = 0.0,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         """``clock`` tells POSIX seconds."""
         self._database = database
         self._clock = clock
-        self._generation: int | None = None
+        self._generation = 0
         self._known: dict[tuple[str, str], Standing] = {}
-        self._recent: TTLCache[tuple[str, str], Standing] | None = (
-            None if database.is_sqlite or not seconds else TTLCache(_MAX, seconds, timer=monotonic)
-        )
 
-    async def of(self, user: str, project: str) -> Standing:
-        """``user`` before ``project``, now. Raises Unavailable when the database does not answer."""
+    async def of(self, user: str, project: str, as_of: Generation | None = None) -> Standing:
+        """``user`` before ``project``, now, or at a moment since ``as_of`` was current. Raises Unavailable when
+        the database does not answer."""
         if not (user or project):
             return _NOBODY  # what most clients ask first, before they know that they have to log in
         key = (user, project)
-        now = self._clock()
-        if self._recent is not None:
-            recent = self._recent.get(key)
-            if recent is None or recent.changes_at <= now:
-                recent = await self._ask(key)
-                if _is_kept(recent):
-                    self._recent[key] = recent
-            return recent
-        generation = self._database.generation()
-        if generation != self._generation or len(self._known) > _MAX:
+        generation = as_of or await self._database.generation()
+        if generation is None:
+            return await self._ask(key)
+        current = max(generation.rights, self._generation)
+        if current != self._generation or len(self._known) > _MAX:
             self._known.clear()
-            self._generation = generation
+            self._generation = current
         found = self._known.get(key)
-        if found is None or found.changes_at <= now:
+        if found is None or found.changes_at <= self._clock():
             found = await self._ask(key)
             # True as of the generation from before the question or a later one; if another has
             # begun meanwhile, the next question notices.
-            if generation is not None and generation == self._generation and _is_kept(found):
+            if current == self._generation and _is_kept(found):
                 self._known[key] = found
         return found
-
-    def forget(self, user: str, projects: Iterable[str]) -> bool:
-        """Whether an answer about ``user`` before one of ``projects`` may have been out of date; it is
-        not given again."""
-        if self._recent is None:
-            return False
-        gone = [self._recent.pop((user, project), None) for project in projects]
-        return any(gone)
 
     async def _ask(self, key: tuple[str, str]) -> Standing:
         ask = partial(store.standing, user=key[0], project=key[1], now=self._clock())

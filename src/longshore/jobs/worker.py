@@ -1,7 +1,6 @@
 """Who works on the queue: every process of a server, each on a few jobs at a time.
 
-Looking is cheap. On SQLite an idle worker asks nothing until somebody has committed something or a
-job has become due; on PostgreSQL it asks one indexed query per poll.
+Looking is cheap: an idle worker asks only whether somebody has committed something, unless a job has become due.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from longshore.db.database import Connection, Database
 from longshore.jobs import schedule, store
@@ -22,6 +21,9 @@ from longshore.jobs.attempt import Attempt, Observer, unobserved
 from longshore.jobs.model import RetryPolicy, Source, Task
 from longshore.jobs.schedule import Schedule
 from longshore.oci.errors import RegistryError
+
+if TYPE_CHECKING:
+    from longshore.db.generation import Generation
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ class Worker:
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
         self._wake = asyncio.Event()
         self._stopping = False
-        self._seen: int | None = None
+        self._seen: Generation | None = None
         self._due = 0.0
         self._upkeep = 0.0
 
@@ -114,7 +116,7 @@ class Worker:
             self._upkeep = time.monotonic() + self._options.upkeep
             await self._keep_schedules()
             await self._prune()
-        if not self._worth_looking():
+        if not await self._worth_looking():
             return
         await self._ask_sources()
         while len(self._attempts) < self._options.parallel and not self._stopping:
@@ -123,11 +125,11 @@ class Worker:
                 return
         self._due = 0.0  # there may be more: look again when one has ended
 
-    def _worth_looking(self) -> bool:
+    async def _worth_looking(self) -> bool:
         """Whether a job may be there that was not at the last look."""
         if len(self._attempts) >= self._options.parallel:
             return False
-        seen, self._seen = self._seen, self._database.generation()
+        seen, self._seen = self._seen, await self._database.generation()
         return self._seen is None or self._seen != seen or time.monotonic() >= self._due
 
     async def _look_ahead(self) -> None:

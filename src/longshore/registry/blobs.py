@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from longshore.db.database import Connection, Database
+from longshore.db.generation import Generation
 from longshore.oci.digest import Digest
 from longshore.oci.errors import BlobUnknown
 from longshore.oci.names import RepositoryName
@@ -30,7 +31,9 @@ class Blobs:
         self._resolution = resolution
         self._gates = gates
 
-    async def get(self, name: RepositoryName, digest: Digest, as_of: int | None = None) -> Blob:
+    async def get(
+        self, name: RepositoryName, digest: Digest, as_of: Generation | None = None
+    ) -> Blob:
         """``as_of`` as for :meth:`Resolution.blob`. Raises BlobUnknown, also for bytes that only other
         repositories may read."""
         found = await self._resolution.blob(name, digest, as_of)

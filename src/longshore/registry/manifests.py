@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from longshore.db.database import Connection, Database
+from longshore.db.generation import Generation
 from longshore.http.ranges import matches_etag
 from longshore.oci import mediatypes
 from longshore.oci.digest import Digest
@@ -82,7 +83,7 @@ class Manifests:
         self.validation = validation
 
     async def get(
-        self, name: RepositoryName, reference: Tag | Digest, as_of: int | None = None
+        self, name: RepositoryName, reference: Tag | Digest, as_of: Generation | None = None
     ) -> StoredManifest:
         """``as_of`` as for :meth:`Resolution.manifest`. Raises NameUnknown or ManifestUnknown."""
         found = await self._resolution.manifest(name, reference, as_of)

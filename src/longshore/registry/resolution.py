@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeVar
 from cachetools import LRUCache
 
 from longshore.db.database import Connection, Database
+from longshore.db.generation import Generation
 from longshore.oci.digest import Digest
 from longshore.oci.errors import StorageFull
 from longshore.oci.names import RepositoryName, Tag
@@ -70,12 +71,12 @@ class Resolution:
         self._content: LRUCache[Digest, bytes] = LRUCache(content_size, getsizeof=len)
 
     async def manifest(
-        self, name: RepositoryName, reference: Tag | Digest, as_of: int | None = None
+        self, name: RepositoryName, reference: Tag | Digest, as_of: Generation | None = None
     ) -> StoredManifest | None:
-        """What ``reference`` names in the repository now, or at a moment since the request came, when the
-        generation was ``as_of``."""
+        """What ``reference`` names in the repository now, or at a moment since the request came, when ``as_of``
+        was current."""
         key = (name, reference)
-        found = self._remembered(key, as_of)
+        found = await self._remembered(key, as_of)
         if isinstance(found, StoredManifest):
             return found
         ask = partial(store.find_manifest, name=name, reference=reference)
@@ -91,11 +92,11 @@ class Resolution:
         return found
 
     async def blob(
-        self, name: RepositoryName, digest: Digest, as_of: int | None = None
+        self, name: RepositoryName, digest: Digest, as_of: Generation | None = None
     ) -> Blob | None:
         """The blob, if the repository may read it; ``as_of`` as for :meth:`manifest`."""
         key = (name, f"blob {digest}")
-        found = self._remembered(key, as_of)
+        found = await self._remembered(key, as_of)
         if isinstance(found, Blob):
             return found
         ask = partial(store.find_blob, name=name, digest=digest)
@@ -113,12 +114,11 @@ class Resolution:
     ) -> Sequence[str] | None:
         """Tags after ``last`` in ASCII order; None when there is no such repository."""
         await self.complete(name)
-        self._forget_if_changed()
         key = (name, last, limit)
+        before = await self._current()
         found = self._tags.get(key)
         if found is not None:
             return found
-        before = self._generation
         found = await self._database.read(
             partial(store.list_tags, name=name, last=last, limit=limit)
         )
@@ -162,18 +162,24 @@ class Resolution:
         if len(content) <= self._content.maxsize:
             self._content[digest] = content
 
-    def _remembered(self, key: tuple[str, str], as_of: int | None) -> StoredManifest | Blob | None:
-        self._forget_if_changed(as_of)
+    async def _remembered(
+        self, key: tuple[str, str], as_of: Generation | None
+    ) -> StoredManifest | Blob | None:
+        await self._current(as_of)
         found = self._answers.get(key)
         self._observe(hit=found is not None)
         return found
 
-    def _forget_if_changed(self, as_of: int | None = None) -> None:
-        generation = self._database.generation() if as_of is None else as_of
-        if generation != self._generation or len(self._answers) > _MAX_ANSWERS:
+    async def _current(self, as_of: Generation | None = None) -> int | None:
+        """What the answers that are remembered are true in, at least as new as ``as_of`` (None: as now). None are
+        when that cannot be told."""
+        generation = as_of or await self._database.generation()
+        number = None if generation is None else max(generation.data, self._generation or 0)
+        if number is None or number != self._generation or len(self._answers) > _MAX_ANSWERS:
             self._answers.clear()
             self._tags.clear()
-            self._generation = generation
+            self._generation = number
+        return self._generation
 
     async def _ask(self, key: tuple[str, str], work: Callable[[Connection], T | None]) -> T | None:
         before = self._generation

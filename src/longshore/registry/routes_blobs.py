@@ -41,7 +41,7 @@ class BlobRoutes:
         request.exchange.repository, request.exchange.reference = repository, wanted
         wants = (Access.repository(repository, Action.PULL),)
         grant = await self.access.authorize(request, wants)
-        blob = await self.blobs.get(repository, wanted, grant.as_of)
+        blob = await self.blobs.get(repository, wanted, request.as_of)
         headers = {
             "Content-Type": OCTET_STREAM,
             "Docker-Content-Digest": blob.digest,

@@ -55,7 +55,7 @@ class ManifestRoutes:
         """GET and HEAD: the stored bytes with the stored type, whatever ``Accept`` says."""
         repository, wanted = RepositoryName(name), parse_reference(reference)
         grant = await self._authorize(request, repository, wanted, Action.PULL)
-        manifest = await self.manifests.get(repository, wanted, grant.as_of)
+        manifest = await self.manifests.get(repository, wanted, request.as_of)
         if matches_etag(request.headers.get("if-none-match"), manifest.digest):
             return Response(304, _headers(manifest))
         if request.method == "HEAD":

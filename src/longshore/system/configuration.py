@@ -1,10 +1,8 @@
 """The configuration that administrators change while the registry runs, as every process sees it."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from longshore.db.database import Connection, Database
 from longshore.db.encryption import Encryption
@@ -12,9 +10,6 @@ from longshore.system import store
 from longshore.system.catalogue import KEYS, Value
 from longshore.system.errors import SettingFixed, SettingInvalid
 from longshore.telemetry import clock
-
-#: How long an answer of PostgreSQL counts for what every request may ask, in seconds.
-LIFE: Final = 1.0
 
 #: Decrypts a secret by the name of its key; empty when none was set.
 Secret = Callable[[str], str]
@@ -38,9 +33,7 @@ class _Known:
 
 
 class SystemConfiguration:
-    """One per process. On SQLite what was read counts until any process commits anything
-    (``Database.generation``); on PostgreSQL it is read whenever somebody asks, save for what every request
-    may ask, which counts for LIFE seconds."""
+    """One per process. What was read counts until any process commits a change of it (``Generation.rights``)."""
 
     def __init__(
         self,
@@ -50,7 +43,6 @@ class SystemConfiguration:
         defaults: Mapping[str, Value] | None = None,
         fixed: Mapping[str, Value] | None = None,
         rules: Sequence[Rule] = (),
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``defaults`` and ``fixed`` come from config.yml: the former can be changed, the latter not."""
         self._database = database
@@ -58,10 +50,8 @@ class SystemConfiguration:
         self._defaults = {key.name: key.default for key in KEYS.values()} | dict(defaults or {})
         self._fixed = dict(fixed or {})
         self._rules = rules
-        self._monotonic = monotonic
         self._known: _Known | None = None
         self._generation: int | None = None
-        self._until = 0.0
 
     async def values(self, prefix: str = "") -> Mapping[str, Value]:
         """Every key that begins like that and is no secret."""
@@ -142,18 +132,13 @@ class SystemConfiguration:
         """Read again the next time: this process has changed something."""
         self._known = None
 
-    async def _read(self, *, often: bool = False) -> _Known:
-        """``often``: a second late is early enough."""
-        generation = self._database.generation()
-        now = self._monotonic()
-        if generation is not None:
-            is_true = generation == self._generation
-        else:
-            is_true = often and now < self._until
+    async def _read(self) -> _Known:
+        generation = await self._database.generation()
+        current = None if generation is None else generation.rights
         known = self._known
-        if known is None or not is_true:
+        if known is None or current is None or current != self._generation:
             known = self._known_of(*await self._database.read(store.read_settings))
-            self._known, self._generation, self._until = known, generation, now + LIFE
+            self._known, self._generation = known, current
         return known
 
     # What is asked often, by name
@@ -178,7 +163,7 @@ class SystemConfiguration:
 
     async def robot_name_prefix(self) -> str:
         """What names of robots begin with in Harbor's API."""
-        return str((await self._read(often=True)).values["robot_name_prefix"])
+        return str((await self._read()).values["robot_name_prefix"])
 
     async def may_register(self) -> bool:
         """Whether people make themselves users: Harbor's rule, only where passwords are kept here."""

@@ -57,7 +57,7 @@ async def go_on(request: Request, services: Services, caller: Caller, reply: Res
     if caller.session is None:
         return
     ours = registry_request(request)
-    standing = await services.people.changed_standing(caller.session.user)
+    standing = await services.people.standing(caller.session.user, "")
     exchange = ours.exchange
     opened = services.sessions.open(
         standing, exchange.client, exchange.user_agent, caller.session.provider
