@@ -95,7 +95,7 @@ async def test_who_asks_for_a_job_that_is_not_there_is_told(jobs):
     assert not await jobs.database.write(partial(store.retry_job, job=77))
 
 
-@given(st.integers(1, 500), st.floats(0, 1))
+@given(st.integers(1, 100_000), st.floats(0, 1))
 def test_pauses_grow_and_are_bounded(attempt, chance):
     policy = RetryPolicy()
 

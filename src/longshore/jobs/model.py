@@ -25,6 +25,8 @@ LIVE: Final = (Status.QUEUED, Status.RUNNING)
 LOG_LINES: Final = 1000
 #: Most characters of one line, and of an error.
 LINE_LENGTH: Final = 2000
+#: After which pauses grow no more, whatever they began with: three centuries at a second each.
+_DOUBLINGS: Final = 33
 
 
 class JobFailed(Exception):
@@ -121,7 +123,9 @@ class RetryPolicy:
 
     def delay(self, attempt: int, chance: float) -> float:
         """Seconds to wait after failed attempt ``attempt`` (from 1); ``chance`` is 0 to 1."""
-        return min(self.longest, self.first * 2.0 ** (attempt - 1)) * (1 - chance / 2)
+        # Some jobs fail for months, a thousand times: 2.0**1024 is more than a float holds.
+        doublings = min(attempt - 1, _DOUBLINGS)
+        return min(self.longest, self.first * 2.0**doublings) * (1 - chance / 2)
 
 
 class JobContext(Protocol):
