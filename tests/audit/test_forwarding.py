@@ -290,6 +290,20 @@ async def test_a_webhook_gets_signed_batches_and_misses_nothing(jobs):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("header", ["Bearer hidden\n", "Bearer hidden\N{EURO SIGN}"])
+async def test_a_header_that_cannot_be_sent_is_not_shown(jobs, header):
+    receiver = Receiver()
+    await grow(jobs, 1, 1)
+    with listening(receiver):
+        refusing = Webhook(receiver.url, b"key", {"Authorization": header}, 5.0)
+        async with sending(jobs, refusing):
+            refused = await until_refused(jobs)
+
+    assert "one of its headers cannot be sent" in refused
+    assert "hidden" not in refused
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_receiver_that_fails_holds_up_no_other(jobs):
     receiver = Receiver()
     await grow(jobs, 1, 3)

@@ -9,8 +9,12 @@ import httpx
 import pytest
 
 from longshore.config.explain import explain
-from longshore.notifications.settings import NotificationsSettings
+from longshore.jobs.model import Postponed
+from longshore.notifications.endpoint import Endpoint
+from longshore.notifications.settings import EndpointSettings, NotificationsSettings
 from longshore.oci import mediatypes
+from longshore.outbox.model import Recorded
+from longshore.registry.events import TagDeleted
 from tests.clients import wire
 from tests.config.loading import LEAST
 from tests.notifications.receiver import receiving
@@ -229,6 +233,21 @@ def test_secrets_of_an_endpoint_are_not_shown(config):
 
     assert "notifications.endpoints[0].url" in [value.key for value in shown]
     assert "s3cret" not in "".join(value.text for value in shown)
+
+
+@pytest.mark.anyio
+async def test_a_header_that_cannot_be_sent_is_not_shown():
+    with receiving() as receiver:
+        settings = EndpointSettings.model_validate(
+            endpoint(receiver, headers={"Authorization": ["Bearer hidden\n"]})
+        )
+        telling = Endpoint(settings)
+        event = TagDeleted(at=1.0, repository="team/app", tag="v1", digest="sha256:0")
+        with pytest.raises(Postponed, match="a header cannot be sent") as refused:
+            await telling.deliver([Recorded(uuid.uuid4().hex, event)])
+        await telling.close()
+
+    assert "hidden" not in str(refused.value)
 
 
 def test_the_pages_example_is_a_configuration(config):

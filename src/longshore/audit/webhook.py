@@ -59,6 +59,11 @@ class Webhook:
                 async with client.stream("POST", self._url, content=body, headers=headers) as reply:
                     if not reply.is_success:
                         raise ConnectionError(f"it answered {reply.status_code}")
+        except (httpx.LocalProtocolError, UnicodeEncodeError):
+            # What the library says quotes the header: it may hold a secret.
+            raise ConnectionError(
+                "one of its headers cannot be sent: look for spaces or a line end at its end, or what is not ASCII"
+            ) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ConnectionError(
                 f"it cannot be reached: {type(error).__name__} {error}"

@@ -125,4 +125,7 @@ def _reason(error: Exception) -> str:
         return f"the endpoint answered {error.response.status_code}"
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return "the endpoint did not answer in time"
+    if isinstance(error, httpx.LocalProtocolError):
+        # What the library says quotes the header: it may hold a secret.
+        return "a header cannot be sent: look for spaces or a line end at its end"
     return f"the endpoint cannot be reached: {type(error).__name__} {error}".strip()
