@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import DatabaseError
 
 from longshore import migrations
@@ -18,6 +19,7 @@ from longshore.audit import store
 from longshore.audit.model import Entry, Search, Tampered
 from longshore.audit.retention import remove_older
 from longshore.audit.sealing import Sealing
+from longshore.audit.tables import audit_state
 from longshore.audit.verification import verify
 from longshore.db.database import Connection, Database
 
@@ -172,6 +174,43 @@ def test_nothing_is_added_behind_an_end_that_was_moved(log):
 
     with pytest.raises(Tampered, match="the end of the audit log was changed"):
         asyncio.run(log.write(partial(add, first=50, count=1)))
+
+
+@pytest.mark.parametrize("cut", ["id > 9", "id < 4"])
+def test_whoever_has_only_the_key_in_the_database_cannot_cut_the_log_off(log, cut):
+    forger = Sealing(["inside"], kept="inside")
+    with tampering(log) as connection:
+        at = {found.id: found.seal for found in store.following(connection, 0, ROWS)}
+        at[0] = store.following(connection, 0, 1)[0].previous
+        connection.execute(text(f"DELETE FROM audit_log WHERE {cut}"))  # noqa: S608
+        left = [row.id for row in store.following(connection, 0, ROWS)]
+        first, last = left[0] - 1, left[-1]
+        made = forger.state(last, at[last], first, at[first])
+        connection.execute(update(audit_state), asdict(made))
+
+    with log.engine.connect() as connection:
+        found = verify(connection, KEYS)
+
+    assert any(
+        "the ends of the log are sealed with the database's own key" in line
+        for line in found.problems
+    )
+    assert not found.guarded
+    with pytest.raises(Tampered, match="may have been cut off"):
+        asyncio.run(log.write(partial(add, first=50, count=1)))
+
+
+def test_a_log_may_get_a_key_after_it_began_without(database_url):
+    without = Sealing(["inside"], kept="inside")
+    log = opened(database_url)
+    asyncio.run(log.write(partial(add, first=1, count=3, keys=without)))
+    assert asyncio.run(remove_older(log, without, before=1003.0)) == 2
+    asyncio.run(log.write(partial(add, first=4, count=3)))
+
+    found = problems(log)
+    log.close()
+
+    assert found == ()
 
 
 def test_the_key_may_be_replaced(log):

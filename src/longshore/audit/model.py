@@ -86,7 +86,7 @@ class Search:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What verification found: ``problems`` in the order of rows; ``keys`` is how many rows each key sealed.
-    ``guarded`` is false when some rows are sealed with the key that the database itself holds."""
+    ``guarded`` is false when some rows, or the ends, are sealed with the key that the database itself holds."""
 
     rows: int
     first: int

@@ -225,6 +225,14 @@ def _locked(connection: Connection, sealing: Sealing) -> State:
         _begin(connection, first)
         found = connection.execute(_STATE.with_for_update()).one()
     state = _state(found)
+    if state.key_id == sealing.kept_id:
+        # Ends are sealed whenever a row is, with the same key: this is a weaker one than its last row's.
+        last = select(audit_log.c.key_id).order_by(audit_log.c.id.desc()).limit(1)
+        if connection.scalar(last) not in (None, sealing.kept_id):
+            raise Tampered(
+                "the end of the audit log is sealed with the key in the database, its last row with another one: "
+                "it may have been cut off, and nothing is added to it; see docs/audit.md"
+            )
     if not sealing.holds_ends(state):
         known = "was changed" if sealing.knows(state.key_id) else "is sealed with an unknown key"
         raise Tampered(

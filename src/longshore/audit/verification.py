@@ -38,6 +38,8 @@ class _Check:
         self._seal = GENESIS
         self._stronger = False
         self._limit: int | None = None
+        self._weak_ends = False
+        self._last_key = ""
 
     def begin(self, state: State) -> None:
         if not self._sealing.holds_ends(state):
@@ -49,10 +51,12 @@ class _Check:
             self._problem(f"the ends of the log {reason}")
         self._last, self._seal = state.removed_through, state.removed_seal
         self._limit = state.last_id
+        self._weak_ends = state.key_id == self._sealing.kept_id
 
     def row(self, row: Row) -> None:
         self._rows += 1
         self._keys[row.key_id] += 1
+        self._last_key = row.key_id
         self._first = self._first or row.id
         expected = self._last + 1
         if row.id < expected:
@@ -78,7 +82,12 @@ class _Check:
         if state is None:
             if self._rows:
                 self._problem("nothing says where the log ends: audit_state is empty")
-        elif self._last < state.last_id:
+            return
+        if self._weak_ends and self._last_key not in ("", self._sealing.kept_id):
+            self._problem(
+                "the ends of the log are sealed with the database's own key, the last row is not: it may have been cut off"
+            )
+        if self._last < state.last_id:
             self._problem(f"{_missing(self._last + 1, state.last_id)}, at the end")
         elif self._last == state.last_id and self._seal != state.last_seal:
             self._problem(f"row {self._last} is not the one that the log ended with")
@@ -87,7 +96,7 @@ class _Check:
         told = tuple(self._problems)
         if self._more:
             told += (f"and {self._more} more problems",)
-        guarded = not self._keys[self._sealing.kept_id]
+        guarded = not self._keys[self._sealing.kept_id] and not self._weak_ends
         return Verdict(self._rows, self._first, self._last, told, guarded, dict(self._keys))
 
     def _problem(self, text: str) -> None:
