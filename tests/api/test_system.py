@@ -51,6 +51,18 @@ async def test_every_key_is_read_and_no_secret_is(management):
     assert "-pw" not in await management.database.read(rows)
 
 
+@pytest.mark.parametrize("name", ["ldap_base_dn", "ldap_search_password"])
+async def test_half_a_surrogate_pair_is_refused(management, name):
+    body = b'{"%b": "\\ud800"}' % name.encode()
+    headers = {"Content-Type": "application/json"}
+
+    reply = await management.ask("admin", "PUT", URL, content=body, headers=headers)
+
+    assert reply.status_code == 400, reply.text
+    assert f"{name} holds half of a surrogate pair" in reply.text
+    assert (await management.ask("admin", "GET", URL)).status_code == 200
+
+
 async def test_keys_are_changed_one_by_one_and_what_is_none_is_passed_over(management):
     await put(management, banner_message='{"message":"hello"}', token_expiration=7)
     await put(management, session_timeout=30, no_such_key=1, ldap_url=None)

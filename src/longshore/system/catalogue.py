@@ -15,6 +15,8 @@ Value = bool | int | str
 #: As longshore.identity.model.ROBOT, which lies above this package.
 ROBOT: Final = "robot+"
 _LONGEST: Final = 4096
+#: JSON may hold one, UTF-8 not: whoever is to be shown it would get nothing at all.
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LARGEST: Final = 2**53
 _DAY_MINUTES: Final = 1440
 _YEAR_MINUTES: Final = 366 * _DAY_MINUTES
@@ -37,6 +39,10 @@ class Key:
             raise SettingMistyped(f"{self.name} has to be {_TYPES[wanted]}")
         if isinstance(value, str) and (len(value) > _LONGEST or "\0" in value):
             raise SettingInvalid(f"{self.name} is longer than {_LONGEST} characters or holds a NUL")
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise SettingInvalid(
+                f"{self.name} holds half of a surrogate pair (U+D800 to U+DFFF), which is no character"
+            )
         if self.check is not None:
             try:
                 self.check(value)
