@@ -4,10 +4,12 @@ import json
 
 import anyio
 import pytest
+from sqlalchemy import update
 
 from longshore.db.clock import database_time
 from longshore.jobs import store
 from longshore.jobs.schedule import KEY
+from longshore.jobs.tables import jobs
 from tests.services.management import management_of
 
 pytestmark = pytest.mark.anyio
@@ -166,3 +168,20 @@ async def test_a_run_with_other_parameters_is_not_taken_for_the_one_that_waits(
         assert second != first
         (shown, _) = (await node.ask("admin", "GET", path)).json()
         assert json.loads(shown["job_parameters"]).items() >= other.items()
+
+
+async def test_a_run_that_waits_to_be_tried_again_is_listed(management):
+    def failed_once(connection):
+        now = database_time(connection)
+        job = store.insert_job(connection, "gc", {}, key=KEY, now=now, run_at=now)
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.id == job)
+            .values(attempt=1, started_at=now, run_at=now + 3600)
+        )
+        return job
+
+    job = await management.database.write(failed_once)
+
+    listed = (await management.ask("admin", "GET", GC)).json()
+    assert [(run["id"], run["job_status"]) for run in listed] == [(job, "Pending")]

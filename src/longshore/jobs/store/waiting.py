@@ -80,9 +80,9 @@ def page_of_jobs(
 ) -> tuple[list[Job], int]:
     """A page of the jobs of a kind that were begun or are due, the newest first unless the listing says
     otherwise, and how many there are. Raises UnusableValue."""
-    query = select(jobs).where(
-        jobs.c.kind == kind, or_(jobs.c.status != Status.QUEUED, jobs.c.run_at <= now)
-    )
+    # One that failed and waits to be tried again was begun, too.
+    begun = or_(jobs.c.status != Status.QUEUED, jobs.c.started_at.is_not(None))
+    query = select(jobs).where(jobs.c.kind == kind, or_(begun, jobs.c.run_at <= now))
     columns = {
         "id": jobs.c.id,
         "creation_time": jobs.c.created_at,
