@@ -406,3 +406,21 @@ async def test_every_attempt_is_counted_with_its_outcome(jobs):
         "cancelled",
         "stopped",
     ]
+
+
+async def test_what_a_job_says_need_not_be_text_that_the_database_takes(jobs):
+    """Names of files may be any bytes."""
+    odd = "layer\udcff\0"
+
+    async def saying(context):
+        await context.progress(1, 2, odd)
+        await context.log(odd)
+        raise JobFailed(odd)
+
+    job = await jobs.add()
+    async with jobs.worker(FunctionTask(saying)):
+        found = await jobs.until(job, Status.DEAD)
+
+    said = "layer?\N{REPLACEMENT CHARACTER}"
+    assert (found.attempt, found.error, found.progress_message) == (1, said, said)
+    assert await jobs.log(job) == [said]

@@ -12,7 +12,6 @@ from typing import Any, Final
 from longshore.db.database import Connection, Database
 from longshore.jobs import store
 from longshore.jobs.model import (
-    LINE_LENGTH,
     Job,
     JobFailed,
     Postponed,
@@ -219,14 +218,13 @@ class Attempt:
         if isinstance(error, Postponed):
             self._outcome = "postponed"
             logger.warning("job %d (%s) waits %.0f s: %s", name, kind, error.seconds, error)
-            said = str(error)[:LINE_LENGTH].replace("\0", "")
-            again = partial(store.requeue, delay=error.seconds, error=said)
+            again = partial(store.requeue, delay=error.seconds, error=str(error))
             return partial(again, attempt=attempt - 1)
         if isinstance(error, JobFailed):
             self._outcome = "dead"
             logger.error("job %d (%s) failed for good: %s", name, kind, error)
-            return partial(finish, status=Status.DEAD, error=str(error)[:LINE_LENGTH])
-        reason = f"{type(error).__name__}: {error}"[:LINE_LENGTH].replace("\0", "")
+            return partial(finish, status=Status.DEAD, error=str(error))
+        reason = f"{type(error).__name__}: {error}"
         if attempt >= self._retry.attempts:
             self._outcome = "dead"
             logger.error("job %d (%s) failed %d times", name, kind, attempt, exc_info=error)

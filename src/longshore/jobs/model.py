@@ -128,6 +128,13 @@ class RetryPolicy:
         return min(self.longest, self.first * 2.0**doublings) * (1 - chance / 2)
 
 
+def kept_line(text: str) -> str:
+    """``text`` as both databases keep it: no NUL, nothing that is no UTF-8 (as names of files may be), not longer
+    than LINE_LENGTH."""
+    kept = text[:LINE_LENGTH].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return kept.encode("utf-8", "replace").decode("utf-8")
+
+
 class JobContext(Protocol):
     """What a running job is given. Each method raises CancelledError when the job has been taken
     over by somebody else meanwhile."""

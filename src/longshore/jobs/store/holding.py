@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, case, delete, select, update
 
 from longshore.db.clock import database_time
-from longshore.jobs.model import LINE_LENGTH, LOG_LINES, Job, Progress, Status
+from longshore.jobs.model import LOG_LINES, Job, Progress, Status, kept_line
 from longshore.jobs.store.waiting import find_job
 from longshore.jobs.tables import job_logs, jobs
 
@@ -40,9 +40,7 @@ def append_log(connection: Connection, job: int, token: int, line: str) -> bool:
     if not _change(connection, job, token, holder=jobs.c.holder):
         return False
     at = database_time(connection)
-    connection.execute(
-        job_logs.insert().values(job_id=job, at=at, line=line[:LINE_LENGTH].replace("\0", ""))
-    )
+    connection.execute(job_logs.insert().values(job_id=job, at=at, line=kept_line(line)))
     of_job = job_logs.c.job_id == job
     oldest = (
         select(job_logs.c.id)
@@ -70,7 +68,7 @@ def end(
         job,
         token,
         status=status,
-        error=error,
+        error=None if error is None else kept_line(error),
         holder=None,
         lease_until=None,
         finished_at=database_time(connection),
@@ -99,7 +97,7 @@ def requeue(
         finished_at=case((cancelled, now), else_=None),
         attempt=attempt,
         run_at=now + delay,
-        error=error,
+        error=None if error is None else kept_line(error),
         holder=None,
         lease_until=None,
     )
@@ -111,5 +109,5 @@ def _progress(progress: Progress | None) -> dict[str, Any]:
     return {
         "progress_done": progress.done,
         "progress_total": progress.total,
-        "progress_message": progress.message[:LINE_LENGTH],
+        "progress_message": kept_line(progress.message),
     }
