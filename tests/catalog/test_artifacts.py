@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from longshore.catalog.store import shown
 from longshore.identity.model import Role
 from longshore.oci.descriptor import Platform
 from longshore.testing.builders import Content, Image, artifact, content, image, index
@@ -68,6 +69,14 @@ async def push_index(management: Management, name: str, tag: str) -> None:
     await put(management, name, tag, BOTH)
 
 
+@pytest.fixture(params=["few", "many"])
+def large(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether repositories, and what lists hide, are so many that queries no longer name them one by one."""
+    if request.param == "many":
+        monkeypatch.setattr(shown, "_NAMED", 0)
+        monkeypatch.setattr(shown, "_FEW", 0)
+
+
 async def test_an_image_is_shown_with_what_its_config_says(management):
     config = {
         "architecture": "amd64",
@@ -101,6 +110,7 @@ async def test_an_image_is_shown_with_what_its_config_says(management):
         assert (await get(management, path))["id"] == found["id"]
 
 
+@pytest.mark.usefixtures("large")
 async def test_parts_of_an_index_are_hidden_and_named_with_their_platforms(management):
     await push_index(management, "library/app", "v1")
 
@@ -127,6 +137,7 @@ async def test_parts_of_an_index_are_hidden_and_named_with_their_platforms(manag
     assert [one["digest"] for one in left] == [AMD.digest]
 
 
+@pytest.mark.usefixtures("large")
 async def test_what_is_attached_is_hidden_counted_listed_and_goes_along(management):
     await push(management, "library/app", "v1", AMD)
     sbom = artifact(AMD.manifest)
@@ -162,6 +173,7 @@ async def test_what_is_attached_is_hidden_counted_listed_and_goes_along(manageme
     assert len((await get(management, below("copy") + "/artifacts"))[0]["accessories"]) == 2
 
 
+@pytest.mark.usefixtures("large")
 async def test_lists_are_filtered_by_tags_labels_and_kinds(management):
     await push(management, "library/app", "v1", AMD)
     await put(management, "library/app", "latest", AMD.manifest)

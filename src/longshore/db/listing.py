@@ -1,5 +1,6 @@
 """Pages of rows: filtered and sorted by what clients may name, and counted."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -156,7 +157,9 @@ def read_page(
         return rows, listing.offset + len(rows)  # the last page says itself how many there are
     if not rows and not listing.offset and listing.limit != 0:
         return rows, 0
-    if total is None:
+    if total is None and large is not None:
+        total = query.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+    elif total is None:
         total = select(func.count()).select_from(query.order_by(None).subquery())
     return rows, int(connection.scalar(total) or 0)
 
@@ -170,6 +173,17 @@ def any_of(
         return column.in_(values)
     element = BigInteger() if isinstance(column.type, Integer) else Text()
     return column == any_(literal(list(values), ARRAY(element)))
+
+
+def none_of(
+    connection: Connection, column: ColumnElement[Any], numbers: Collection[int]
+) -> ColumnElement[bool]:
+    """Whether the column, which is never null, is none of ``numbers``: one parameter, however many there are."""
+    if connection.dialect.name == "sqlite":
+        each = func.json_each(json.dumps(list(numbers))).table_valued("value")
+        return column.not_in(select(each.c.value))
+    # A query for them is hashed by every PostgreSQL, an array only by later ones.
+    return column.not_in(select(func.unnest(literal(list(numbers), ARRAY(BigInteger())))))
 
 
 def _clause(

@@ -26,7 +26,7 @@ from longshore.catalog.model import (
     Wanted,
     accessory_kind,
 )
-from longshore.catalog.store.shown import Inside, inside_of, not_parts, not_signatures
+from longshore.catalog.store.shown import Inside, inside_of, is_shown
 from longshore.catalog.tables import artifact_details, artifact_labels, labels, tag_pulls
 from longshore.db.listing import (
     AllOf,
@@ -107,12 +107,10 @@ def page_of_artifacts(
     query = _ARTIFACT.where(
         inside(manifests.c.repository_id),
         manifests.c.subject.is_(None),
-        not_signatures(inside),
+        is_shown(connection, inside, parts=listing.conditions.get("base") == Exactly("*")),
     )
     if reader is not None:
         query = query.where(readable_in(connection, reader.view, listable=reader.listable))
-    if listing.conditions.get("base") != Exactly("*"):
-        query = query.where(not_parts(inside))
     for name, condition in listing.conditions.items():
         if name == "tags":
             query = query.where(_has_tags(condition, own_tag))
