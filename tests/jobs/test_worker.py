@@ -5,13 +5,16 @@ import itertools
 from functools import partial
 
 import anyio
+import anyio.to_thread
 import pytest
+from sqlalchemy import text
 
 from longshore.config.recurrence import Cron, Every, Recurrence
 from longshore.jobs import schedule, store
 from longshore.jobs.model import LOG_LINES, JobFailed, Postponed, Status
 from longshore.jobs.schedule import Schedule
 from tests.jobs.conftest import FunctionTask
+from tests.outbox.listening import until
 
 pytestmark = pytest.mark.anyio
 
@@ -424,3 +427,62 @@ async def test_what_a_job_says_need_not_be_text_that_the_database_takes(jobs):
     said = "layer?\N{REPLACEMENT CHARACTER}"
     assert (found.attempt, found.error, found.progress_message) == (1, said, said)
     assert await jobs.log(job) == [said]
+
+
+class FailingOnce:
+    """A source with a defect."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def wanted(self, connection):
+        self.asked += 1
+        if self.asked == 1:
+            raise ValueError("a defect")
+        return []
+
+    def enqueue(self, connection, kind):
+        raise AssertionError(kind)
+
+
+async def nothing(context):
+    pass
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_defect_in_looking_for_jobs_is_told_and_does_not_end_the_worker(jobs, caplog):
+    job = await jobs.add()
+    async with jobs.worker(FunctionTask(nothing), sources=(FailingOnce(),)):
+        await jobs.until(job, Status.DONE)
+
+    assert "a defect in reading the job queue" in caplog.text
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_worker_waits_while_the_database_takes_no_changes(jobs, caplog):
+    """As a standby after a failover."""
+
+    def set_read_only(value):
+        with jobs.database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            name = connection.scalar(text("SELECT current_database()"))
+            connection.execute(text("SET default_transaction_read_only = off"))
+            connection.execute(
+                text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}')
+            )
+            if value == "off":
+                others = "datname = current_database() AND pid <> pg_backend_pid()"
+                connection.execute(
+                    text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")  # noqa: S608
+                )
+
+    job = await jobs.add()
+    await anyio.to_thread.run_sync(set_read_only, "on")
+    async with jobs.worker(FunctionTask(nothing)):
+
+        async def told():
+            return "the database takes no changes: it is a standby" in caplog.text
+
+        await until(told)
+        await anyio.to_thread.run_sync(set_read_only, "off")
+        await jobs.until(job, Status.DONE)

@@ -57,3 +57,34 @@ async def test_where_nobody_listens_nothing_is_kept(jobs):
         deferred.tell(happened(1))
 
     assert await written(jobs) == []
+
+
+class Failing(Hearing):
+    """Cannot say whether it wants one of them."""
+
+    def wants(self, event):
+        if event.n == 0 and self.strict:
+            raise ValueError("a defect")
+        return True
+
+    strict = False
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_events_that_cannot_be_written_are_told_and_hold_up_none_that_follow(jobs, caplog):
+    listener = Failing()
+    deferred = DeferredOutbox(jobs.database, Outbox([listener]))
+    async with deferred.running():
+        deferred.tell(happened(0))
+        listener.strict = True
+
+        async def told():
+            return "1 events cannot be written and are dropped" in caplog.text
+
+        await until(told)
+        deferred.tell(happened(1))
+
+        async def there():
+            return await written(jobs) == [1]
+
+        await until(there)

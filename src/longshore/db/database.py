@@ -42,6 +42,7 @@ _ATTEMPTS: Final = 5
 #: Seconds.
 _CONNECT_TIMEOUT: Final = 10
 _RETRYABLE: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock
+_READ_ONLY: Final = "25006"  # read_only_sql_transaction, as on a standby
 
 
 class Database:
@@ -335,6 +336,13 @@ def _translated() -> Iterator[None]:
             "the database does not answer: try again in a moment", headers={"Retry-After": "5"}
         ) from error
     except DatabaseError as error:
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            logger.warning("the database takes no changes: %s", " ".join(str(error.orig).split()))
+            raise Unavailable(
+                "the database takes no changes: it is a standby, or was made read-only; connect to the primary, "
+                "or end that, and try again",
+                headers={"Retry-After": "5"},
+            ) from error
         if "not a database" in str(error.orig) or "malformed" in str(error.orig):
             raise Unavailable(
                 f"the database cannot be read: {error.orig} (it is damaged, or is not a database)"

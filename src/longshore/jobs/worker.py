@@ -108,6 +108,10 @@ class Worker:
             except RegistryError as error:
                 self._due = 0.0
                 logger.warning("the job queue cannot be read, trying again: %s", error)
+            except Exception:
+                # Whatever it is: no job would run any more.
+                self._due = 0.0
+                logger.exception("a defect in reading the job queue, trying again")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._options.poll)
 

@@ -84,3 +84,6 @@ class DeferredOutbox:
                 self._events[:0] = some
                 logger.warning("events wait for the database: %s", error)
                 return
+            except Exception:
+                # Whatever it is: those that follow must not wait.
+                logger.exception("%d events cannot be written and are dropped", len(some))
