@@ -197,7 +197,7 @@ async def test_an_administrator_of_the_registry_gets_in_while_a_directory_hangs(
         )
         await controller.start()
         with anyio.fail_after(10):
-            proof = await controller._prove(Login("admin", LOCAL.encode()), "192.0.2.1")
+            proof = await controller._proofs.ask(Login("admin", LOCAL.encode()), "192.0.2.1")
         await controller.stop()
         assert proof is not None
 

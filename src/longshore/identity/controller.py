@@ -1,12 +1,12 @@
 """Access for the users of the database: auth.longshore of config.yml."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 
 from longshore.access import challenge, header, refusals
 from longshore.access.grant import (
@@ -18,24 +18,24 @@ from longshore.access.grant import (
 )
 from longshore.access.grant import Grant as TokenGrant
 from longshore.access.header import Login, Unreadable
-from longshore.access.issuer import SERVICE, Scopes, TokenIssuer, granted, parse_scopes
+from longshore.access.issuer import SERVICE, TokenIssuer, granted
 from longshore.access.model import ANONYMOUS, Access, AccessController, Action, Grant, Principal
 from longshore.access.proofs import Proofs
 from longshore.access.rules import missing
 from longshore.access.throttle import Throttle
 from longshore.access.token import InvalidToken, Token
-from longshore.access.verification import Verifications
-from longshore.db.database import Connection, Database
+from longshore.db.database import Database
 from longshore.db.generation import Generation
 from longshore.http.request import Request
-from longshore.identity import access_tokens, credentials, robots, store
-from longshore.identity.authentication import Authenticator, IDTokens, LocalPasswords, Proof
+from longshore.identity import access_tokens, entrance, robots, scopes, store
+from longshore.identity.authentication import Authenticator, IDTokens, Proof
 from longshore.identity.decisions import Decisions
 from longshore.identity.lockout import Lockout
-from longshore.identity.model import MARK, Standing
-from longshore.identity.naming import canonical, canonical_rights
+from longshore.identity.login_proofs import LoginProofs
+from longshore.identity.model import Standing
+from longshore.identity.naming import canonical_rights
 from longshore.identity.noticing import LoggedIn, unnoticed
-from longshore.identity.programs import Programs, harbors_prefix
+from longshore.identity.programs import harbors_prefix
 from longshore.identity.refreshing import RefreshTokens
 from longshore.identity.rights import Rights
 from longshore.identity.second_factor import SecondFactorNeeded, SecondFactors
@@ -49,8 +49,8 @@ from longshore.identity.workloads import (
     WorkloadRights,
     Workloads,
 )
-from longshore.oci.errors import NameInvalid, Unauthorized, Unavailable
-from longshore.oci.names import RepositoryName, namespace_of
+from longshore.oci.errors import Unauthorized, Unavailable
+from longshore.oci.names import namespace_of
 from longshore.openid.errors import ProviderUnavailable, TokenRefused
 
 _METHOD: Final = "longshore"
@@ -58,7 +58,6 @@ _WORKLOAD: Final = "workload"
 _COMMAND: Final = "longshore user passwd"
 _EACH: Final = "name and password with each request"
 _ROBOT_COMMAND: Final = "longshore robot rotate"
-_PROOFS: Final = 4096
 _TOKENS: Final = 8192
 
 
@@ -132,30 +131,30 @@ class ProjectController(AccessController):
         self._second_factor_for = second_factor_for
         self._refresh_tokens = refresh_tokens
         self._database = database
-        self._throttle = throttle
-        self._lockout = lockout
         self._clock = clock
         self._standings = Standings(database, clock=clock)
         self._decisions = Decisions(monotonic=monotonic, clock=clock)
         self._token_lifetime = token_lifetime
         self._logged_in = logged_in
-        self._proofs: Proofs[Proof] = Proofs(TTLCache(_PROOFS, seconds, timer=monotonic))
-        self._tokens: Proofs[Token] = Proofs(LRUCache(_TOKENS))
-        self._verifications: Verifications[Proof | None] = Verifications()
-        # First, so that an administrator gets in whatever has become of a directory.
-        local = LocalPasswords(database, self._verifications)
-        self._authenticators = (local, *authenticators)
-        self._programs = Programs(
-            database, self._verifications, prefix=robot_prefix, notes=notes, clock=clock
+        self._proofs = LoginProofs(
+            database,
+            self._standings,
+            throttle,
+            lockout,
+            authenticators,
+            robot_prefix=robot_prefix,
+            notes=notes,
+            seconds=seconds,
+            monotonic=monotonic,
+            clock=clock,
         )
+        self._tokens: Proofs[Token] = Proofs(LRUCache(_TOKENS))
         self._workloads = workloads
         self._id_tokens = id_tokens
 
     async def start(self) -> None:
         await self._keys.start()
-        await self._programs.start()
-        for authenticator in self._authenticators:
-            await authenticator.start()
+        await self._proofs.start()
         if self._workloads is not None:
             await self._workloads.start()
 
@@ -164,10 +163,7 @@ class ProjectController(AccessController):
             await self._workloads.stop()
         if self._id_tokens is not None:
             await self._id_tokens.close()
-        for authenticator in reversed(self._authenticators):
-            await authenticator.stop()
-        await self._programs.stop()
-        self._verifications.close()
+        await self._proofs.stop()
 
     async def authorize(
         self, request: Request, wanted: Sequence[Access], *, upload_owner: str | None = None
@@ -195,7 +191,7 @@ class ProjectController(AccessController):
         upload_owner: str | None,
     ) -> tuple[Grant, float]:
         """The grant, and when it ends at the latest (POSIX seconds). Raises what ``authorize`` does."""
-        projects = _projects((access.type, access.name) for access in wanted)
+        projects = scopes.projects((access.type, access.name) for access in wanted)
         identity = await self._identify(request, wanted, projects[0], upload_owner)
         principal, token = identity.principal, identity.token
         request.exchange.user = principal.name
@@ -207,7 +203,7 @@ class ProjectController(AccessController):
             raise rights.refusal(request, principal, wanted, lacking)
         if lacking:
             raise rights.login_needed(request, wanted, self._challenge(request, wanted))
-        if token is not None and (uncovered := token.missing(_canonical(wanted))):
+        if token is not None and (uncovered := token.missing(scopes.canonical_accesses(wanted))):
             raise refusals.unauthorized(
                 f"the token does not cover: {refusals.describe(uncovered)}; "
                 f"ask for one with that scope, or log in: docker login {refusals.host(request)}",
@@ -237,7 +233,7 @@ class ProjectController(AccessController):
             return await self._standings.of("", "")
         ask = challenge.basic(SERVICE)
         standing = await self._log_in(request, value, login, "", (), ask)
-        _let_in(request, standing, (), ask)
+        entrance.let_in(request, standing, (), ask)
         self._logged_in(standing.user, _EACH, request.exchange)
         return standing
 
@@ -257,7 +253,7 @@ class ProjectController(AccessController):
                 (),
                 ask,
             )
-        _let_in(request, standing, (), ask)
+        entrance.let_in(request, standing, (), ask)
         self._logged_in(user, "with an ID token of a provider", request.exchange)
         return standing
 
@@ -284,7 +280,7 @@ class ProjectController(AccessController):
             )
         client = request.exchange.client
         await self.second_factors.spend(standing.user_id, standing.user, code, client)
-        await self._forget_misses(login.user, client)
+        await self._proofs.forget_misses(login.user, client)
         return standing
 
     async def prove_password(self, request: Request, login: Login) -> Standing:
@@ -294,7 +290,7 @@ class ProjectController(AccessController):
         value = b"session %s\0%s" % (login.user.encode(), login.password)
         try:
             proof, standing = await self._proved(request, value, login, "", (), "")
-            _let_in(request, standing, (), "")
+            entrance.let_in(request, standing, (), "")
         except Unauthorized as error:
             # A challenge would make browsers ask in a window of their own.
             raise Unauthorized(error.message) from error
@@ -346,7 +342,7 @@ class ProjectController(AccessController):
         found = await self._refresh_tokens.find(asked.refresh_token, asking.service)
         standing = None
         if found is not None:
-            projects = _projects(_scopes(asking))
+            projects = scopes.projects(scopes.asked(asking))
             standing = await self._standings.of(found.user, projects[0])
             if not standing.has_sealed(found.seal):
                 standing = None
@@ -358,7 +354,7 @@ class ProjectController(AccessController):
                 (),
                 ask,
             )
-        _let_in(request, standing, (), ask)
+        entrance.let_in(request, standing, (), ask)
         await self._refresh_tokens.used(found)
         return await self._issue(issuer, request, _Identity(standing, seal=found.seal), asking)
 
@@ -370,7 +366,7 @@ class ProjectController(AccessController):
         login: Login | Unreadable | None,
         asking: Asking,
     ) -> dict[str, Any]:
-        first = _projects(_scopes(asking))[0]
+        first = scopes.projects(scopes.asked(asking))[0]
         if login is None:
             nobody = _Identity(await self._standings.of("", first))
             return await self._issue(issuer, request, nobody, asking)
@@ -385,7 +381,7 @@ class ProjectController(AccessController):
             return reply
         proof, standing = await self._proved(request, value, login, first, (), ask)
         self._demand_more(request, proof, standing, (), ask)
-        _let_in(request, standing, (), ask)
+        entrance.let_in(request, standing, (), ask)
         identity = _Identity(standing, seal=proof.seal)
         reply = await self._issue(issuer, request, identity, asking)
         if asking.offline and proof.renewable and self._refresh_tokens is not None:
@@ -396,16 +392,16 @@ class ProjectController(AccessController):
     async def _issue(
         self, issuer: TokenIssuer, request: Request, identity: _Identity, asking: Asking
     ) -> dict[str, Any]:
-        scopes = _scopes(asking)
+        wanted = scopes.asked(asking)
         principal, workload = identity.principal, identity.workload
         request.exchange.user = principal.name
         if not principal.is_anonymous:
             self._logged_in(principal.name, "for a token of the registry", request.exchange)
-        rights = await self._rights(identity, _projects(scopes))
+        rights = await self._rights(identity, scopes.projects(wanted))
         seal = identity.seal if workload is None else workload.record
         lifetime = await self._token_lifetime() if self._token_lifetime is not None else None
         return await issuer.issue(
-            principal, seal, granted(rights, principal, scopes), lifetime=lifetime
+            principal, seal, granted(rights, principal, wanted), lifetime=lifetime
         )
 
     async def _rights(
@@ -434,8 +430,8 @@ class ProjectController(AccessController):
                 nobody = await self._standings.of("", project, request.as_of)
                 return _Identity(nobody, workload=workload)
             standing = await self._log_in(request, value, login, project, wanted, ask)
-        if _barred(request, standing) is not None:
-            _let_in(request, standing, wanted, self._challenge(request, wanted))
+        if entrance.barred(request, standing) is not None:
+            entrance.let_in(request, standing, wanted, self._challenge(request, wanted))
         return _Identity(standing)
 
     async def _admitted(
@@ -456,7 +452,7 @@ class ProjectController(AccessController):
     ) -> Standing | None:
         """The standing before ``project`` of whose password the header ``value`` holds, if that was
         proved before and is still the password. Raises Unauthorized when that is not enough."""
-        proof = self._proofs.find(self._proofs.key(value), 0)
+        proof = self._proofs.known(value)
         standing = None if proof is None else await self._sealed(proof, project, request.as_of)
         if proof is not None and standing is not None and self._is_bare(proof, standing):
             ask = self._challenge(request, wanted)
@@ -523,82 +519,16 @@ class ProjectController(AccessController):
     ) -> tuple[Proof, Standing]:
         if isinstance(login, Unreadable):
             raise refusals.unreadable(request, login.reason, wanted, ask)
-        key, client = self._proofs.key(value), request.exchange.client
-        proof = self._proofs.find(key, 0)
+        proof = self._proofs.known(value)
         standing = None if proof is None else await self._sealed(proof, project)
         if standing is None:
-            proof = await self._verifications.run(key, lambda: self._check(key, login, client))
+            proof = await self._proofs.prove(value, login, request.exchange.client)
             standing = None if proof is None else await self._sealed(proof, project)
         if proof is None or standing is None:
             is_robot = robots.spelled(login.user) is not None
             command = _ROBOT_COMMAND if is_robot else _COMMAND
             raise refusals.login_failed(request, login.user, wanted, ask, command=command)
         return proof, standing
-
-    async def _check(self, key: bytes, login: Login, client: str) -> Proof | None:
-        if access_tokens.is_one(login.password):
-            return await self._check_token(key, login, client)
-        self._throttle.admit(login.user, client)
-        if self._lockout is not None:
-            await self._lockout.admit(login.user, client)
-        try:
-            proof = await self._prove(login, client)
-        except Unavailable:
-            # A directory is away, but the password that is kept here was wrong.
-            if await self._database.read(partial(_has_password, user=login.user)):
-                await self._missed(login, client)
-            raise
-        if proof is None:
-            await self._missed(login, client)
-            return None
-        self._proofs.remember(key, 0, proof)
-        if proof.by_password and (await self._standings.of(proof.user, "")).second_factor:
-            # Who guesses codes must not begin anew with the password that they know.
-            self._throttle.released(login.user, client)
-        else:
-            await self._forget_misses(login.user, client)
-        return proof
-
-    async def _check_token(self, key: bytes, login: Login, client: str) -> Proof | None:
-        """Nobody guesses 256 bits: misses are counted apart from those of passwords, and whoever has a token of
-        somebody must not begin anew with guesses of their password by sending it in between."""
-        guesser = f"{login.user}{MARK}"
-        self._throttle.admit(guesser, client)
-        proof = await self._programs.authenticate(login, client)
-        if proof is None:
-            self._throttle.failed(client)
-            if self._lockout is not None:
-                await self._lockout.tell(login.user, client, "unknown or ended access token")
-            return None
-        self._throttle.succeeded(guesser, client)
-        self._proofs.remember(key, 0, proof)
-        return proof
-
-    async def _missed(self, login: Login, client: str) -> None:
-        self._throttle.failed(client)
-        if self._lockout is not None:
-            await self._lockout.failed(login.user, client)
-
-    async def _forget_misses(self, user: str, client: str) -> None:
-        self._throttle.succeeded(user, client)
-        if self._lockout is not None:
-            await self._lockout.succeeded(user, client)
-
-    async def _prove(self, login: Login, client: str) -> Proof | None:
-        if await self._programs.knows(login):
-            return await self._programs.authenticate(login, client)
-        away: Unavailable | None = None
-        for authenticator in self._authenticators:
-            try:
-                proof = await authenticator.authenticate(login, client)
-            except Unavailable as error:
-                away = away or error
-            else:
-                if proof is not None:
-                    return proof
-        if away is not None:
-            raise away
-        return None
 
     async def _by_token(
         self,
@@ -611,7 +541,7 @@ class ProjectController(AccessController):
         try:
             token, standing, workload = await self._verified(value, project, request.as_of)
             expired = token.overdue(self._clock(), upload_owner)
-            _still_let_in(request, standing)
+            entrance.still_let_in(request, standing)
         except InvalidToken as error:
             raise refusals.token_refused(
                 request, error, wanted, self._challenge(request, wanted, "invalid_token")
@@ -655,39 +585,6 @@ class ProjectController(AccessController):
         return challenge.bearer(self._issuer.realm(request), SERVICE, wanted, fault)
 
 
-def _has_password(connection: Connection, user: str) -> bool:
-    hashed, _ = store.find_password(connection, user)
-    return hashed is not None
-
-
-def _let_in(request: Request, standing: Standing, wanted: Sequence[Access], ask: str) -> None:
-    """Raises Unauthorized for who is not, whatever they have proved: only they are told so."""
-    if (barred := _barred(request, standing)) is not None:
-        raise refusals.unauthorized(barred, wanted, ask)
-
-
-def _still_let_in(request: Request, standing: Standing) -> None:
-    """Raises InvalidToken for who is not any more."""
-    if (barred := _barred(request, standing)) is not None:
-        raise InvalidToken(barred)
-
-
-def _barred(request: Request, standing: Standing) -> str | None:
-    """Why somebody is not let in; None when they are."""
-    who = refusals.shown(standing.user)
-    is_robot = robots.spelled(standing.user) is not None
-    kind = "robot" if is_robot else "access token" if standing.token else "user"
-    if standing.disabled:
-        word = "robot" if is_robot else "user"
-        return f"{word} {who} is disabled; an administrator lets them in again with: longshore {word} enable"
-    if standing.expired:
-        return f"{kind} {who} has expired; make another"
-    client = request.exchange.client
-    if standing.networks and not credentials.is_among(client, standing.networks):
-        return f"{kind} {who} is not for use from {client}: its allowed networks do not include it"
-    return None
-
-
 def _exchanged(asked: PasswordGrant, reply: dict[str, Any]) -> dict[str, Any]:
     """What RFC 8693 section 2.2.1 adds to a reply."""
     if asked.exchange == REFRESH_TOKEN and "refresh_token" in reply:
@@ -698,37 +595,3 @@ def _exchanged(asked: PasswordGrant, reply: dict[str, Any]) -> dict[str, Any]:
             "token_type": "N_A",
         }
     return {"issued_token_type": ACCESS_TOKEN, "token_type": "Bearer"}
-
-
-def _scopes(asking: Asking) -> Scopes:
-    """The scopes that somebody asks for, without those for names that no repository has: whoever verifies
-    our tokens need not find out what `public/../private` means."""
-    return {
-        (kind, name): actions
-        for (kind, name), actions in parse_scopes(asking.scopes).items()
-        if kind != "repository" or _is_name(name)
-    }
-
-
-def _canonical(wanted: Sequence[Access]) -> list[Access]:
-    """What tokens have to cover: one of a repository's names is as good as the other."""
-    return [
-        replace(access, name=canonical(access.name))
-        if access.type == "repository" and "/" not in access.name
-        else access
-        for access in wanted
-    ]
-
-
-def _is_name(text: str) -> bool:
-    try:
-        RepositoryName(text)
-    except NameInvalid:
-        return False
-    return True
-
-
-def _projects(resources: Iterable[tuple[str, str]]) -> list[str]:
-    """The projects of repositories, each once; one empty name when there are none."""
-    found = dict.fromkeys(namespace_of(name) for kind, name in resources if kind == "repository")
-    return list(found) or [""]
