@@ -13,8 +13,8 @@ down_revision = "0027"
 branch_labels = None
 depends_on = None
 
-#: Everything that a standing (longshore.identity.store.standing) or a setting of the whole registry is read from, and
-#: columns that say nothing about it and change often. A table that joins them needs its trigger, too: a
+#: Everything that a standing (longshore.identity.store.standing), what a token is verified with, or a setting of the
+#: whole registry is read from, and columns that say nothing about it and change often. A table that joins them needs its trigger, too: a
 #: test asks standings what they read.
 _TABLES = {
     "users": (),
@@ -27,6 +27,7 @@ _TABLES = {
     "access_tokens": ("last_used_at", "last_used_from"),
     "robots": ("last_used_at", "last_used_from"),
     "system_settings": (),
+    "signing_keys": (),
 }
 
 #: Deferred to the commit, so that the one row that all such transactions write is locked last and shortly, and nobody
