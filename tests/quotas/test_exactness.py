@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import exists, select
+from sqlalchemy import exists, make_url, select, text
 
 from longshore import migrations
 from longshore.catalog import store as catalog
@@ -262,3 +262,27 @@ async def test_the_totals_are_what_the_rows_say_and_never_beyond_the_limit(fresh
 
         assert await checking.check(found.nodes[0].database) == []
         await found.nodes[0].database.read(lists_show_what_the_rows_say)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_registry_in_another_schema_of_the_database_keeps_its_own_triggers(database_url):
+    first = Database(database_url)
+    first.open()
+    migrations.upgrade(first)
+    prepare(first, wanted=True)
+    with first.engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA another"))
+    elsewhere = make_url(database_url).update_query_dict({"options": "-csearch_path=another"})
+    second = Database(elsewhere.render_as_string(hide_password=False))
+    second.open()
+    migrations.upgrade(second)
+
+    prepare(second, wanted=True)
+    prepare(second, wanted=False)
+
+    with first.engine.connect() as connection:
+        assert store.is_installed(connection)
+    with second.engine.connect() as connection:
+        assert store.is_absent(connection)
+    first.close()
+    second.close()

@@ -292,7 +292,11 @@ def remove(connection: Connection) -> None:
         for name in _present(connection):
             connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
         return
-    query = text("SELECT proname FROM pg_proc WHERE proname LIKE 'quota\\_%'")
+    # Another registry may have its own in another schema of the same database.
+    query = text(
+        "SELECT proname FROM pg_proc WHERE proname LIKE 'quota\\_%' "
+        "AND pronamespace = CAST(current_schema() AS regnamespace)"
+    )
     for name in connection.scalars(query).all():
         connection.exec_driver_sql(f'DROP FUNCTION "{name}" CASCADE')
 
