@@ -98,6 +98,20 @@ async def test_a_schedule_is_set_changed_and_ended(management, path, kind):
         assert (await schedule("PUT", type)).status_code == 400
 
 
+async def test_of_several_who_set_a_schedule_at_once_one_does(management):
+    body = {"schedule": {"type": "Daily"}, "parameters": PARAMETERS}
+    statuses = []
+
+    async def schedule():
+        reply = await management.ask("admin", "POST", f"{GC}/schedule", json=body)
+        statuses.append(reply.status_code)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(schedule)
+    assert sorted(statuses) == [201] + [409] * 7
+
+
 async def test_a_schedule_of_the_configuration_is_shown_and_may_be_ended(database_url, tmp_path):
     async with management_of(database_url, tmp_path, longshore={"gc": {"schedule": "24h"}}) as one:
         shown = (await one.ask("admin", "GET", f"{GC}/schedule")).json()["schedule"]

@@ -13,6 +13,7 @@ from longshore.config.recurrence import Cron, Recurrence
 from longshore.db.clock import database_time
 from longshore.db.database import Connection
 from longshore.jobs import queue, store
+from longshore.jobs.model import JobConflict
 
 #: The key of scheduled jobs.
 KEY: Final = "scheduled"
@@ -37,12 +38,21 @@ def kept(connection: Connection, configured: Sequence[Schedule]) -> list[Schedul
     return list(found.values())
 
 
-def change(connection: Connection, kind: str, cron: str, payload: Mapping[str, Any]) -> None:
+def change(
+    connection: Connection,
+    kind: str,
+    cron: str,
+    payload: Mapping[str, Any],
+    *,
+    anew: bool = False,
+) -> None:
     """Let jobs of ``kind`` come back when ``cron`` says (empty: never), whatever is configured. The next
-    one waits when this is committed. Raises ValueError for what is no cron expression."""
+    one waits when this is committed. Raises ValueError for what is no cron expression, JobConflict when it is to be
+    set ``anew`` and there is one."""
     ticks = Cron(cron) if cron else None
     now = database_time(connection)
-    store.set_schedule(connection, kind, cron, payload, now)
+    if not store.set_schedule(connection, kind, cron, payload, now, anew=anew):
+        raise JobConflict(f"jobs of kind {kind} come back already")
     store.remove_waiting(connection, kind, KEY, now)
     if ticks is not None:
         ensure(connection, Schedule(kind, ticks, payload))

@@ -2,6 +2,7 @@
 written once a second, many at a time, and those of the last second are lost with the process."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -58,19 +59,23 @@ class DeferredOutbox:
         if not self.listened:
             yield
             return
-        task = asyncio.create_task(self._run())
+        ending = asyncio.Event()
+        task = asyncio.create_task(self._run(ending))
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            # A flush that has begun is finished: cut off, it might write its events twice, or not at all.
+            ending.set()
+            await task
             await self._flush()
 
-    async def _run(self) -> None:
+    async def _run(self, ending: asyncio.Event) -> None:
         while True:
-            await asyncio.sleep(_INTERVAL)
-            # A flush that has begun is finished: cut off, it might write its events twice.
-            await asyncio.shield(self._flush())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_INTERVAL):
+                    await ending.wait()
+                    return
+            await self._flush()
 
     async def _flush(self) -> None:
         if self._dropped:

@@ -117,18 +117,18 @@ class Work:
         if wanted.type == "Manual":
             return await self._now(payload, caller, services)
         cron = _cron(wanted)
-        if anew and cron:
-            found = await services.database.read(partial(store.find_set_schedule, kind=self.kind))
-            if found is not None and found.cron:
-                raise Conflict("there is a schedule already: change it with PUT")
-        await services.changes.make(
-            partial(change, kind=self.kind, cron=cron, payload=payload),
-            "update",
-            self._resource_type,
-            "schedule",
-            description=f"schedule: {cron or 'never'}",
-            origin=caller.origin,
-        )
+        work = partial(change, kind=self.kind, cron=cron, payload=payload, anew=anew and bool(cron))
+        try:
+            await services.changes.make(
+                work,
+                "update",
+                self._resource_type,
+                "schedule",
+                description=f"schedule: {cron or 'never'}",
+                origin=caller.origin,
+            )
+        except JobConflict as error:
+            raise Conflict("there is a schedule already: change it with PUT") from error
         return None
 
     async def _now(self, payload: Mapping[str, Any], caller: Caller, services: Services) -> int:
