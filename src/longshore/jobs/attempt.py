@@ -19,6 +19,7 @@ from longshore.jobs.model import (
     RetryPolicy,
     Status,
     Task,
+    kept_line,
 )
 from longshore.oci.errors import RegistryError
 
@@ -222,7 +223,7 @@ class Attempt:
             return partial(again, attempt=attempt - 1)
         if isinstance(error, JobFailed):
             self._outcome = "dead"
-            logger.error("job %d (%s) failed for good: %s", name, kind, error)
+            logger.error("job %d (%s) failed for good: %s", name, kind, kept_line(str(error)))
             return partial(finish, status=Status.DEAD, error=str(error))
         reason = f"{type(error).__name__}: {error}"
         if attempt >= self._retry.attempts:
