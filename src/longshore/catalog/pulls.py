@@ -55,9 +55,12 @@ class PullCounts:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what was counted."""
-        while self._counts:
-            some = {key: self._counts.pop(key) for key in list(self._counts)[:_BATCH]}
+        """Write what was counted before; what is pulled meanwhile waits for the next time, or a registry that is
+        pulled from without pause would write without pause."""
+        waiting = list(self._counts)
+        while waiting:
+            some = {key: self._counts.pop(key) for key in waiting[:_BATCH] if key in self._counts}
+            del waiting[:_BATCH]
             try:
                 await self._database.write(partial(_write, pulls=some), durable=False)
             except RegistryError as error:
