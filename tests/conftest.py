@@ -70,9 +70,10 @@ def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[BlockBuster | 
         yield None
         return
     with blockbuster_ctx("longshore") as guard:
-        for name in ("sqlite3.Cursor.execute", "sqlite3.Cursor.fetchone"):
-            if name in guard.functions:  # reads shared memory, microseconds: see its docstring
-                guard.functions[name].can_block_in("longshore/db/database.py", {"generation"})
+        # Reads shared memory, microseconds: see its docstring.
+        guard.functions["sqlite3.Cursor.execute"].can_block_in(
+            "longshore/db/database.py", {"generation"}
+        )
         for function in guard.functions.values():  # before the first request: see its docstring
             function.can_block_in("longshore/storage/s3.py", {"open"})
         yield guard

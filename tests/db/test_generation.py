@@ -5,6 +5,8 @@ import os
 import random
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,13 +16,16 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Connection, select, text
 
 from longshore import migrations
 from longshore.db.database import Database
 from longshore.db.generation import Generation, Shared
 from longshore.db.postgresql import PostgreSQLGeneration
 from longshore.identity.tables import users
+from longshore.oci.digest import Digest
+from longshore.oci.names import RepositoryName, Tag
+from longshore.registry.store import find_blob, find_manifest, list_tags
 from longshore.registry.tables import repositories
 from tests.services.postgres import Cluster
 
@@ -253,3 +258,93 @@ async def test_poolers_without_prepared_statements_are_asked_in_full(postgres_ur
     assert after is not None
     assert after.rights == before.rights + 1
     generation.close()
+
+
+#: What pushes, collection, scrub and moves do to the tables that pulls are answered from, and others.
+STEPS = (
+    "INSERT OR IGNORE INTO tags SELECT id, 'v', 'sha256:' || :m, 1 FROM repositories WHERE id = :n",
+    "UPDATE tags SET digest = 'sha256:' || :m WHERE repository_id = :n",
+    "DELETE FROM tags WHERE repository_id = :n",
+    (
+        "INSERT OR IGNORE INTO manifests (repository_id, digest, media_type, size, pushed_at) "
+        "SELECT id, 'sha256:' || :m, 'x', 1, 1 FROM repositories WHERE id = :n"
+    ),
+    "UPDATE manifests SET condemned_at = 1 WHERE repository_id = :n",
+    "UPDATE manifests SET condemned_at = NULL WHERE repository_id = :n",
+    "DELETE FROM manifests WHERE repository_id = :n",
+    "INSERT OR IGNORE INTO blobs (digest, size, created_at) VALUES ('sha256:' || :n, 1, 1)",
+    "UPDATE blobs SET state = 'quarantined' WHERE digest = 'sha256:' || :n",
+    "UPDATE blobs SET state = 'stored' WHERE digest = 'sha256:' || :n",
+    "UPDATE blobs SET backend = 'cold' WHERE digest = 'sha256:' || :n",
+    (
+        "INSERT OR IGNORE INTO repository_blobs (repository_id, digest, linked_at) "
+        "SELECT id, blobs.digest, 1 FROM repositories, blobs WHERE id = :m AND digest = 'sha256:' || :n"
+    ),
+    "UPDATE repository_blobs SET condemned_at = 1 WHERE repository_id = :n",
+    "DELETE FROM repository_blobs WHERE repository_id = :n",
+    "DELETE FROM blobs WHERE digest NOT IN (SELECT digest FROM repository_blobs)",
+    (
+        "INSERT OR IGNORE INTO blobs (digest, size, created_at, state) "
+        "VALUES ('sha256:' || :n, 1, 1, 'quarantined')"
+    ),
+    "UPDATE OR IGNORE repositories SET name = 'r' || :m WHERE id = :n",
+    "DELETE FROM repositories WHERE id = :n",
+    "INSERT OR IGNORE INTO repositories (id, name, namespace, created_at) VALUES (:n, 'r' || :n, 'x', 1)",
+)
+NOTHING = (
+    "UPDATE blobs SET condemned_at = 1",
+    "UPDATE blobs SET condemned_at = NULL",
+    "INSERT INTO settings (name, value) VALUES (hex(randomblob(8)), '1')",
+)
+_SOME = range(1, 4)
+
+
+@pytest.mark.anyio
+async def test_on_sqlite_what_pulls_are_answered_from_does_not_change_while_its_number_is_the_same(
+    tmp_path: Path,
+) -> None:
+    database = await anyio.to_thread.run_sync(opened, f"sqlite:///{tmp_path}/longshore.db")
+    chance = random.Random(29)
+    manifests: dict[int, Any] = {}
+    blobs: dict[int, Any] = {}
+    digests = [Digest(f"sha256:{'0' * 63}{n}") for n in _SOME]
+    names = [RepositoryName(f"r{n}") for n in _SOME]
+
+    def change(connection: Connection, statement: str) -> None:
+        statement = statement.replace("'sha256:'", f"'sha256:{'0' * 63}'")
+        words = {"n": chance.choice(_SOME), "m": chance.choice(_SOME)}
+        used = {word: value for word, value in words.items() if f":{word}" in statement}
+        connection.execute(text(statement), used)
+
+    def pulls(connection: Connection) -> tuple[Any, Any]:
+        references: list[Tag | Digest] = [Tag("v"), *digests]
+        return (
+            [find_manifest(connection, name, one) for name in names for one in references]
+            + [list_tags(connection, name, "", None) for name in names],
+            [find_blob(connection, name, digest) for name in names for digest in digests],
+        )
+
+    often = [statement for statement in STEPS if statement.startswith("INSERT")]
+    for _ in range(1000):
+        await database.write(partial(change, statement=chance.choice([*STEPS, *often * 2])))
+        found = await database.generation()
+        assert found is not None
+        now = await database.read(pulls)
+        before = (manifests.setdefault(found.manifests, []), blobs.setdefault(found.blobs, []))
+        for known, answers in zip(before, now, strict=True):
+            # What was not there is never remembered.
+            kept = {n: one for n, one in enumerate(answers) if one is not None}
+            assert all(kept[n] == one for former in known for n, one in former.items() if n in kept)
+            assert all(n in kept for former in known for n in former)
+            known.append(kept)
+    assert len(manifests) > 100
+    assert len(blobs) > 50
+    before_nothing = await database.generation()
+    for statement in NOTHING:
+        await database.write(partial(change, statement=statement))
+        after = await database.generation()
+        assert before_nothing is not None
+        assert after is not None
+        assert after.data > before_nothing.data
+        assert (after.manifests, after.blobs) == (before_nothing.manifests, before_nothing.blobs)
+    await anyio.to_thread.run_sync(database.close)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from longshore.backup.archive import BackupDamaged, BackupFailed, Row, TableStart, Writer
-from longshore.db.schema import RIGHTS_GENERATION, every_table
+from longshore.db.schema import GENERATIONS, every_table
 
 #: Rows in memory at a time on the way out, and on the way in, where bytes of the file count too.
 FETCHED: Final = 200
@@ -145,7 +145,7 @@ def _bound(connection: Connection, column: Column[Any]) -> Any:
 
 
 def _require_tables(connection: Connection) -> None:
-    found = set(inspect(connection).get_table_names()) - {_REVISION, RIGHTS_GENERATION}
+    found = set(inspect(connection).get_table_names()) - {_REVISION, *GENERATIONS}
     missing, unknown = names() - found, found - names()
     if missing:
         raise BackupFailed(

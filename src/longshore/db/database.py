@@ -58,7 +58,8 @@ class Database:
         self._watch: sqlite3.Connection | None = None
         self._watching: sqlite3.Cursor | None = None
         self._version = -1
-        self._generation = Generation(0, 0)
+        self._pulls: tuple[str, str] | None = None
+        self._generation = Generation()
         self._asking = None if self.is_sqlite else self._create_generation()
 
     def _create_engine(self) -> Engine:
@@ -132,21 +133,33 @@ class Database:
         What was read since a number last changed is still true.
 
         On SQLite this runs on the event loop on purpose: ``PRAGMA data_version`` looks at shared memory and takes
-        about three microseconds; it never waits (time-out 0). On PostgreSQL it is a question to the
-        server, shared by all who wait for one.
+        about three microseconds, and after a commit one row is read that was just written; it never
+        waits (time-out 0). On PostgreSQL it is a question to the server, shared by all who wait for one.
         """
         if self._asking is not None:
             return await self._asking.current()
         if self._watching is None:
             return None
         try:
-            found: tuple[int] = self._watching.execute("PRAGMA data_version").fetchone()
-        except sqlite3.OperationalError:
-            return None
-        if found[0] != self._version:
-            self._version, number = found[0], self._generation.data + 1
-            self._generation = Generation(number, number)
+            ((version,),) = self._watching.execute("PRAGMA data_version")
+            if version != self._version:
+                (pulls,) = self._watching.execute("SELECT manifests, blobs FROM pull_generation")
+                self._moved(pulls)
+                self._version = version
+        except (sqlite3.OperationalError, ValueError):
+            return None  # locked, or there is no such row
         return self._generation
+
+    def _moved(self, pulls: tuple[str, str]) -> None:
+        """Something was committed, after which this stands in ``pull_generation``."""
+        former, self._pulls = self._pulls or (None, None), pulls
+        known = self._generation
+        self._generation = Generation(
+            known.data + 1,
+            known.data + 1,
+            manifests=known.manifests + (former[0] != pulls[0]),
+            blobs=known.blobs + (former[1] != pulls[1]),
+        )
 
     async def read(self, work: Work[T]) -> T:
         """Run ``work`` in a read-only view of the database."""

@@ -10,12 +10,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Numbers of one process that only grow: ``data`` with any commit of anybody, ``rights`` at least with one that
-    changes what says who may do what (``longshore.db.schema.RIGHTS_GENERATION``). What was read after a
-    generation was asked for is true for whoever finds the same number later."""
+    """Numbers of one process that only grow: ``data`` with any commit of anybody, the others at least with one that
+    changes what says who may do what, which ``manifests`` and tags repositories have, or which ``blobs``
+    (``longshore.db.schema.GENERATIONS``). What was read after a generation was asked for is true for
+    whoever finds the same number later."""
 
-    data: int
-    rights: int
+    data: int = 0
+    rights: int = 0
+    manifests: int = 0
+    blobs: int = 0
 
 
 class Shared(Generic[T]):

@@ -68,7 +68,7 @@ class PostgreSQLGeneration:
         self._timer: asyncio.TimerHandle | None = None
         self._result: PGresult | None = None
         self._answer: _Answer | None = None
-        self._generation = Generation(0, 0)
+        self._generation = Generation()
 
     async def current(self) -> Generation | None:
         """A generation that was current at a moment since this was called; None when none can be had."""
@@ -225,9 +225,9 @@ class PostgreSQLGeneration:
             return None
         if answer != former:
             known = former is not None and former[1:] == answer[1:]
-            self._generation = Generation(
-                self._generation.data + 1, self._generation.rights + (0 if known else 1)
-            )
+            data = self._generation.data + 1
+            rights = self._generation.rights + (0 if known else 1)
+            self._generation = Generation(data, rights, manifests=data, blobs=data)
         return self._generation
 
 

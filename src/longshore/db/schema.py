@@ -17,9 +17,10 @@ metadata: Final = MetaData(
     }
 )
 
-#: A table of one row that PostgreSQL has beside the others (migration 0028): triggers write another value there in every
-#: transaction that changes what says who may do what. Nothing that a backup would hold.
-RIGHTS_GENERATION: Final = "rights_generation"
+#: Tables of one row beside the others, in which triggers write other values in every transaction that changes what says
+#: who may do what (on PostgreSQL, migration 0028), or what pulls are answered from (on SQLite, migration 0029).
+#: Nothing that a backup would hold.
+GENERATIONS: Final = frozenset({"rights_generation", "pull_generation"})
 
 #: Text that sorts by byte value on both, as the specification orders tags and repositories.
 Name: Final = Text().with_variant(Text(collation="C"), "postgresql")

@@ -52,12 +52,12 @@ class RepositoryNames:
 
     async def stored(self, name: str, as_of: Generation | None = None) -> str:
         """The name under which the repository is stored, or would be if somebody pushed now, or at a moment
-        since ``as_of`` was current. Answers are kept until anything is committed."""
+        since ``as_of`` was current. Answers are kept until a repository comes or goes."""
         other = _other(name)
         if other is None:
             return name
         generation = as_of or await self._database.generation()
-        current = 0 if generation is None else max(generation.data, self._generation)
+        current = 0 if generation is None else max(generation.manifests, self._generation)
         if current != self._generation or len(self._known) > _MAX:
             self._known.clear()
             self._generation = current

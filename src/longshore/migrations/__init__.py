@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from longshore.db.database import Database
 
 #: The newest revision; a test compares it with the files in ``versions``.
-HEAD: Final = "0028"
+HEAD: Final = "0029"
 _LOCK: Final = 0x4C6F6E67  # any number, as long as every node uses the same
 
 

@@ -1,16 +1,16 @@
 """What exists, remembered: the short way of a pull.
 
-An answer is kept as long as ``Database.generation`` has not changed, that is until any process
-commits anything. So the memory can only be wrong in the direction of asking again. Manifest bytes
-are kept by digest: immutable, never stale, bounded in size. Lists of tags are kept too: updaters ask
-for the same long ones again and again.
+An answer is kept as long as its number in ``Database.generation`` has not changed, that is until any
+process commits something that may change it, or, on PostgreSQL, anything. So the memory can only be
+wrong in the direction of asking again. Manifest bytes are kept by digest: immutable, never stale,
+bounded in size. Lists of tags are kept too: updaters ask for the same long ones again and again.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from cachetools import LRUCache
 
@@ -29,8 +29,11 @@ from longshore.storage.backends import Backends
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T", StoredManifest, Blob)
+K = TypeVar("K")
+V = TypeVar("V")
 
-_MAX_ANSWERS: Final = 100_000
+#: Of each kind.
+_MAX_ANSWERS: Final = 50_000
 #: Tags in all remembered lists together; each takes about 70 bytes.
 _MAX_TAGS: Final = 200_000
 
@@ -43,6 +46,35 @@ class Observer(Protocol):
     """Told of every look-up."""
 
     def __call__(self, *, hit: bool) -> None: ...
+
+
+class _Answers(Generic[K, V]):
+    """What is true in one generation."""
+
+    def __init__(self, known: MutableMapping[K, V]) -> None:
+        self._known = known
+        self._number: int | None = None
+
+    def at(self, number: int | None) -> None:
+        """Believe only what was found in this generation or in a later one that is known; None: nothing."""
+        number = None if number is None else max(number, self._number or 0)
+        if number is None or number != self._number or len(self._known) > _MAX_ANSWERS:
+            self._known.clear()
+            self._number = number
+
+    def get(self, key: K) -> V | None:
+        return self._known.get(key)
+
+    @property
+    def number(self) -> int | None:
+        """To be asked for before the question."""
+        return self._number
+
+    def keep(self, key: K, found: V, before: int | None) -> None:
+        """Keep what was read after ``before`` was the number: it is true as of then or later, and if the
+        generation has moved on meanwhile the next question notices."""
+        if before is not None and before == self._number:
+            self._known[key] = found
 
 
 class Resolution:
@@ -62,10 +94,10 @@ class Resolution:
         self._database = database
         self._backends = backends
         self._upstream = upstream or NoUpstream()
-        self._generation: int | None = None
-        self._answers: dict[tuple[str, str], StoredManifest | Blob] = {}
-        self._tags: LRUCache[tuple[str, str, int | None], Sequence[str]] = LRUCache(
-            _MAX_TAGS, getsizeof=lambda tags: len(tags) + 1
+        self._manifests = _Answers[tuple[str, str], StoredManifest]({})
+        self._blobs = _Answers[tuple[str, str], Blob]({})
+        self._tags = _Answers[tuple[str, str, int | None], Sequence[str]](
+            LRUCache(_MAX_TAGS, getsizeof=lambda tags: len(tags) + 1)
         )
         self._observe = observe
         self._content: LRUCache[Digest, bytes] = LRUCache(content_size, getsizeof=len)
@@ -75,16 +107,19 @@ class Resolution:
     ) -> StoredManifest | None:
         """What ``reference`` names in the repository now, or at a moment since the request came, when ``as_of``
         was current."""
-        key = (name, reference)
-        found = await self._remembered(key, as_of)
-        if isinstance(found, StoredManifest):
+        generation = as_of or await self._database.generation()
+        self._manifests.at(None if generation is None else generation.manifests)
+        found = self._manifests.get((name, reference))
+        self._observe(hit=found is not None)
+        if found is not None:
             return found
-        ask = partial(store.find_manifest, name=name, reference=reference)
-        found = await self._ask(key, ask)
+        work = partial(store.find_manifest, name=name, reference=reference)
+        ask = partial(self._ask, self._manifests, (name, reference), work)
+        found = await ask()
         if found is None and self._upstream.active:
             if not await self._upstream.find_manifest(name, reference):
                 return None
-            found = await self._ask(key, ask)
+            found = await ask()
         if found is not None and found.condemned:
             return await self._rescue(
                 found, partial(store.rescue_manifest, name=name, digest=found.digest)
@@ -95,16 +130,19 @@ class Resolution:
         self, name: RepositoryName, digest: Digest, as_of: Generation | None = None
     ) -> Blob | None:
         """The blob, if the repository may read it; ``as_of`` as for :meth:`manifest`."""
-        key = (name, f"blob {digest}")
-        found = await self._remembered(key, as_of)
-        if isinstance(found, Blob):
+        generation = as_of or await self._database.generation()
+        self._blobs.at(None if generation is None else generation.blobs)
+        found = self._blobs.get((name, digest))
+        self._observe(hit=found is not None)
+        if found is not None:
             return found
-        ask = partial(store.find_blob, name=name, digest=digest)
-        found = await self._ask(key, ask)
+        work = partial(store.find_blob, name=name, digest=digest)
+        ask = partial(self._ask, self._blobs, (name, digest), work)
+        found = await ask()
         if found is None and self._upstream.active:
             if not await self._upstream.find_blob(name, digest):
                 return None
-            found = await self._ask(key, ask)
+            found = await ask()
         if found is not None and found.condemned:
             return await self._rescue(found, partial(store.rescue_blob, name=name, digest=digest))
         return found
@@ -115,15 +153,17 @@ class Resolution:
         """Tags after ``last`` in ASCII order; None when there is no such repository."""
         await self.complete(name)
         key = (name, last, limit)
-        before = await self._current()
+        generation = await self._database.generation()
+        self._tags.at(None if generation is None else generation.manifests)
         found = self._tags.get(key)
         if found is not None:
             return found
+        before = self._tags.number
         found = await self._database.read(
             partial(store.list_tags, name=name, last=last, limit=limit)
         )
-        if found is not None and len(found) < _MAX_TAGS and self._still(before):
-            self._tags[key] = found
+        if found is not None and len(found) < _MAX_TAGS:
+            self._tags.keep(key, found, before)
         return found
 
     async def complete(self, name: RepositoryName) -> None:
@@ -162,30 +202,13 @@ class Resolution:
         if len(content) <= self._content.maxsize:
             self._content[digest] = content
 
-    async def _remembered(
-        self, key: tuple[str, str], as_of: Generation | None
-    ) -> StoredManifest | Blob | None:
-        await self._current(as_of)
-        found = self._answers.get(key)
-        self._observe(hit=found is not None)
-        return found
-
-    async def _current(self, as_of: Generation | None = None) -> int | None:
-        """What the answers that are remembered are true in, at least as new as ``as_of`` (None: as now). None are
-        when that cannot be told."""
-        generation = as_of or await self._database.generation()
-        number = None if generation is None else max(generation.data, self._generation or 0)
-        if number is None or number != self._generation or len(self._answers) > _MAX_ANSWERS:
-            self._answers.clear()
-            self._tags.clear()
-            self._generation = number
-        return self._generation
-
-    async def _ask(self, key: tuple[str, str], work: Callable[[Connection], T | None]) -> T | None:
-        before = self._generation
+    async def _ask(
+        self, answers: _Answers[K, T], key: K, work: Callable[[Connection], T | None]
+    ) -> T | None:
+        before = answers.number
         found = await self._database.read(work)
-        if found is not None and not found.condemned and self._still(before):
-            self._answers[key] = found
+        if found is not None and not found.condemned:
+            answers.keep(key, found, before)
         return found
 
     async def _rescue(self, found: T, work: Callable[[Connection], T | None]) -> T | None:
@@ -194,8 +217,3 @@ class Resolution:
             return await self._database.write(work)
         except StorageFull:
             return found  # pulls go on while nothing can be written; neither can collection
-
-    def _still(self, before: int | None) -> bool:
-        """Whether an answer may be kept that was read after ``before`` was current: it is true as
-        of then or later, and if the generation has moved on meanwhile the next question notices."""
-        return before is not None and before == self._generation
