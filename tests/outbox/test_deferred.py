@@ -2,6 +2,7 @@
 
 import logging
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -88,3 +89,24 @@ async def test_events_that_cannot_be_written_are_told_and_hold_up_none_that_foll
             return await written(jobs) == [1]
 
         await until(there)
+
+
+async def test_what_is_told_during_a_write_waits_for_the_next_one(jobs):
+    class Busy:
+        def __init__(self):
+            self.writes = 0
+
+        async def write(self, work, *, durable=True):
+            self.writes += 1
+            assert self.writes < 10, "it writes without end"
+            deferred.tell(happened(self.writes))
+            await jobs.database.write(work, durable=durable)
+
+    database: Any = Busy()
+    deferred = DeferredOutbox(database, Outbox([Hearing()]))
+    deferred.tell(happened(0))
+    async with deferred.running():
+        pass
+
+    assert database.writes == 1
+    assert await written(jobs) == [0]

@@ -81,8 +81,11 @@ class DeferredOutbox:
         if self._dropped:
             logger.error("%d events were dropped: too many wait for the database", self._dropped)
             self._dropped = 0
-        while self._events:
+        # What is told meanwhile waits for the next time, or a busy registry would write without pause.
+        waiting = len(self._events)
+        while waiting > 0:
             some, self._events = self._events[:_BATCH], self._events[_BATCH:]
+            waiting -= len(some)
             try:
                 await self._database.write(partial(self._outbox.append, events=some), durable=False)
             except RegistryError as error:
