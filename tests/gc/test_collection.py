@@ -38,7 +38,8 @@ class Clock:
         self.ahead = 0.0
         real = clock.timestamp
         monkeypatch.setattr(clock, "timestamp", lambda: real() + self.ahead)
-        for module in ("longshore.gc.collection", "longshore.registry.store.blobs"):
+        modules = ("longshore.gc.run", "longshore.gc.marking", "longshore.gc.sweeping")
+        for module in (*modules, "longshore.registry.store.blobs"):
             monkeypatch.setattr(f"{module}.database_time", lambda _: real() + self.ahead)
 
     def pass_lease(self, count: float = 1.1) -> None:
@@ -359,8 +360,24 @@ async def test_a_run_goes_on_where_another_ended(registry, time):
     rest = Collection(registry.database, registry.backends, CollectionOptions(LEASE))
     resumed = await rest.run(states[2])
 
-    assert [state["phase"] for state in states] == [0, 1, 2, 3, 4, 5, 6]
+    assert [state["phase"] for state in states] == [
+        f"{what} {which}"
+        for what, which in [
+            *(("mark", which) for which in ("manifests", "links", "blobs", "storage")),
+            *(("sweep", which) for which in ("manifests", "links", "blobs")),
+        ]
+    ]
     assert resumed.condemned_links == whole.condemned_links == 1
+
+
+async def test_a_run_that_another_version_left_unfinished_begins_anew(registry, time):
+    await registry.push_blob("team/app", b"lost")
+    time.pass_lease()
+
+    rest = Collection(registry.database, registry.backends, CollectionOptions(LEASE))
+    found = await rest.run({"phase": 1, "last": "sha256:ff", "tally": {}})
+
+    assert (found.condemned_links, found.condemned_blobs) == (1, 1)
 
 
 async def test_nothing_is_collected_while_another_registry_is_taken_over(registry, time):
@@ -391,7 +408,7 @@ async def test_an_adoption_that_begins_meanwhile_links_nothing_that_is_going(reg
     assert not await indexer.blob(APP, lost)
 
 
-@pytest.mark.parametrize("phase", [3, 4, 5])
+@pytest.mark.parametrize("phase", ["sweep manifests", "sweep links", "sweep blobs"])
 async def test_a_run_ends_when_an_adoption_begins_meanwhile(registry, time, phase):
     await registry.push_image("team/app", "one", ONE)
     await registry.client.delete("/v2/team/app/manifests/one")

@@ -24,5 +24,6 @@ class CollectionSettings(Section):
         False, "Manifests that no tag reaches, also not through an index or a subject, go too."
     )
     rate: Annotated[float, Field(ge=0)] = setting(
-        1000.0, "Rows and objects it changes a second; it rests as long as it reads. 0: no pauses."
+        1000.0,
+        "Rows and objects it changes a second; it rests three times as long as it reads. 0: no pauses.",
     )

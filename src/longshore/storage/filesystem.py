@@ -54,7 +54,7 @@ NAME: Final = "filesystem"
 #: Bytes collected before they are handed to a thread: a hop for every 64 KiB would cost four times
 #: as much as the writing.
 BATCH: Final = 1 << 20
-_ENTRIES: Final = 256
+_ENTRIES: Final = 64
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MEANINGS: Final = {

@@ -11,6 +11,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Connection,
+    Table,
     exists,
     func,
     null,
@@ -44,10 +45,23 @@ class Unreached:
     size: int
 
 
-def repositories_after(connection: Connection, last: int, limit: int) -> list[tuple[int, str]]:
-    query = select(repositories.c.id, repositories.c.name).where(repositories.c.id > last)
-    rows = connection.execute(query.order_by(repositories.c.id).limit(limit))
-    return [(row.id, row.name) for row in rows]
+def repositories_after(connection: Connection, last: int, limit: int) -> list[int]:
+    """Ids, in order."""
+    query = select(repositories.c.id).where(repositories.c.id > last)
+    return list(connection.scalars(query.order_by(repositories.c.id).limit(limit)))
+
+
+def _page_end(
+    connection: Connection, table: Table, last: str, length: int, *where: ColumnElement[bool]
+) -> str | None:
+    """The digest that ends a page of rows after ``last``; None when fewer than ``length`` follow."""
+    query = select(table.c.digest).where(*where, table.c.digest > last)
+    return connection.scalar(query.order_by(table.c.digest).limit(1).offset(length - 1))
+
+
+def _in_page(table: Table, last: str, end: str | None) -> ColumnElement[bool]:
+    after = table.c.digest > last
+    return after if end is None else after & (table.c.digest <= end)
 
 
 # ── manifests ─────────────────────────────────────────────────────────────────────────────────
@@ -106,11 +120,12 @@ def condemn_manifests(connection: Connection, found: Collection[Unreached], now:
 
 def wrongly_condemned(connection: Connection, repository: int, limit: int) -> list[int]:
     """Condemned manifests that a tag has come to reach since."""
-    query = select(manifests.c.id).where(
-        manifests.c.repository_id == repository,
-        manifests.c.condemned_at.is_not(None),
-        manifests.c.digest.in_(select(reached(repository).c.digest)),
+    condemned = select(manifests.c.id).where(
+        manifests.c.repository_id == repository, manifests.c.condemned_at.is_not(None)
     )
+    if connection.scalar(condemned.limit(1)) is None:
+        return []  # as in most repositories: what tags reach need not be found out
+    query = condemned.where(manifests.c.digest.in_(select(reached(repository).c.digest)))
     return list(connection.scalars(query.limit(limit)))
 
 
@@ -122,10 +137,12 @@ def absolve_manifests(connection: Connection, ids: Collection[int]) -> None:
 
 
 def unused_links(
-    connection: Connection, repository: int, linked_before: float, last: str, limit: int
-) -> list[Digest]:
-    """Blobs after ``last`` that the repository may read and that no manifest of it needs, not
-    counting condemned ones."""
+    connection: Connection, repository: int, linked_before: float, last: str, length: int
+) -> tuple[list[Digest], str | None]:
+    """Which of ``length`` blobs after ``last`` that the repository may read no manifest of it needs,
+    not counting condemned ones; and where the next page begins, None when this is the last."""
+    own = repository_blobs.c.repository_id == repository
+    end = _page_end(connection, repository_blobs, last, length, own)
     needed = (
         exists()
         .where(
@@ -136,19 +153,14 @@ def unused_links(
             manifests.c.id == manifest_references.c.manifest_id, manifests.c.condemned_at.is_(None)
         )
     )
-    query = (
-        select(repository_blobs.c.digest)
-        .where(
-            repository_blobs.c.repository_id == repository,
-            repository_blobs.c.condemned_at.is_(None),
-            repository_blobs.c.linked_at < linked_before,
-            repository_blobs.c.digest > last,
-            ~needed,
-        )
-        .order_by(repository_blobs.c.digest)
-        .limit(limit)
+    query = select(repository_blobs.c.digest).where(
+        own,
+        _in_page(repository_blobs, last, end),
+        repository_blobs.c.condemned_at.is_(None),
+        repository_blobs.c.linked_at < linked_before,
+        ~needed,
     )
-    return [Digest(digest) for digest in connection.scalars(query)]
+    return [Digest(digest) for digest in connection.scalars(query)], end
 
 
 def condemn_links(
@@ -165,27 +177,20 @@ def condemn_links(
 # ── bytes ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def page_end(connection: Connection, last: str, length: int) -> str | None:
-    """The digest that ends a page of blobs after ``last``; None when fewer than ``length`` follow."""
-    query = select(blobs.c.digest).where(blobs.c.digest > last).order_by(blobs.c.digest)
-    return connection.scalar(query.limit(1).offset(length - 1))
-
-
 def unused_blobs(
-    connection: Connection, last: str, end: str | None, created_before: float
-) -> list[Digest]:
-    """Digests in ``(last, end]`` whose bytes nothing needs, not counting what is condemned."""
-    page = [blobs.c.digest > last]
-    if end is not None:
-        page.append(blobs.c.digest <= end)
+    connection: Connection, last: str, created_before: float, length: int
+) -> tuple[list[Digest], str | None]:
+    """Which of ``length`` blobs after ``last`` nothing needs, not counting what is condemned; and
+    where the next page begins, None when this is the last."""
+    end = _page_end(connection, blobs, last, length)
     query = select(blobs.c.digest).where(
-        *page,
+        _in_page(blobs, last, end),
         blobs.c.condemned_at.is_(None),
         blobs.c.created_at < created_before,
         ~_needed(repository_blobs.c.digest, repository_blobs.c.condemned_at),
         ~_needed(manifests.c.digest, manifests.c.condemned_at),
     )
-    return [Digest(digest) for digest in connection.scalars(query)]
+    return [Digest(digest) for digest in connection.scalars(query)], end
 
 
 def _needed(
