@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import sqlite3
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.processes import own_memory
 from benchmarks.servers import Server, Setup, longshore
 
 _LAYERS: Final = 5
@@ -117,22 +117,13 @@ def measure(words: Sequence[str], config: Path) -> Measured:
     )
     memory = 0
     while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-        memory = max(memory, _own_memory(process.pid))
+        memory = max(memory, own_memory(process.pid))
         time.sleep(_SAMPLE)
     seconds = time.perf_counter() - since
     process.returncode = os.waitstatus_to_exitcode(ended[1])
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, words)
     return Measured(seconds, ended[2].ru_utime + ended[2].ru_stime, memory)
-
-
-def _own_memory(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return 0
-    found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
-    return int(found[1]) << 10 if found else 0
 
 
 def serve(root: Path, manifests: int, repositories: int) -> list[str]:

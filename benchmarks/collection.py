@@ -1,8 +1,10 @@
 """What garbage collection takes, and what pulls notice of it: python -m benchmarks.collection
 
-Fills a registry with images of ten blobs each, a fifth of them without a tag, then starts a server and
-runs ``longshore gc -m`` twice: once to mark, and, when everything has aged, once to sweep. Meanwhile four
-clients GET manifests by tag. Rows are written directly, objects are small files: their number counts.
+Fills a registry with images of ten blobs each, some of them without a tag. Rows are written directly,
+objects are small files: their number counts. Two runs of ``longshore gc -m`` are timed, as fast as they
+can and with nobody else there: one marks, and, when everything has aged, one sweeps. Before each of them a server
+does a piece of every phase itself, at its rate, as a job, while four clients GET manifests by tag;
+before and after it they GET from the same server when it is idle.
 """
 
 import argparse
@@ -19,18 +21,26 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import psycopg
 import sqlalchemy
 from sqlalchemy import create_engine
 
+from benchmarks.filling import Row, fill
+from benchmarks.processes import own_memory
+from longshore.gc import task as gc_task
+from longshore.jobs import queue, store, tables
+from longshore.jobs.model import Job as JobRow
+from longshore.jobs.model import JobConflict, Status
+
 _BLOBS_EACH: Final = 10
-_UNTAGGED: Final = 5
 _CLIENTS: Final = 4
 _PORT_WAIT: Final = 60.0
+#: Seconds that a server is pulled from at a time.
+_WATCHED: Final = 20.0
 _TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 _DAY: Final = 86400.0
@@ -42,22 +52,15 @@ _TIMES: Final = (
     ("manifests", "pushed_at"),
     ("manifests", "condemned_at"),
 )
-Row = tuple[Any, ...]
-
-
-class Rows(Protocol):
-    """What a database is filled with."""
-
-    def rows(self) -> Iterator[tuple[str, str, Iterable[Row]]]:
-        """Table, columns, rows."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What is made: so many manifests in so many repositories."""
+    """What is made: so many manifests in so many repositories, one of ``untagged`` without a tag."""
 
     manifests: int
     repositories: int
+    untagged: int = 5
 
     def images(self) -> Iterator[tuple[int, int, bytes, list[str]]]:
         """Number, repository, manifest, and the digests of its blobs."""
@@ -113,38 +116,13 @@ class Contents:
             (
                 (where, f"v{n}", _digest(raw), at)
                 for n, where, raw, _ in self.images()
-                if n % _UNTAGGED
+                if n % self.untagged
             ),
         )
 
 
 def _digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def fill(url: str, contents: Rows) -> None:
-    """Write the rows, as fast as the database takes them."""
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        driver = connection.connection.driver_connection
-        for table, columns, rows in contents.rows():
-            if isinstance(driver, psycopg.Connection):
-                with driver.cursor().copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                    for row in rows:
-                        copy.write_row(row)
-            elif driver is not None:
-                marks = ", ".join("?" * len(columns.split(",")))
-                driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # noqa: S608 - names of ours
-    engine.dispose()
-    analyze(url)
-
-
-def analyze(url: str) -> None:
-    """Tell planners what there is."""
-    engine = create_engine(url)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sqlalchemy.text("ANALYZE" if "sqlite" in url else "VACUUM ANALYZE"))
-    engine.dispose()
 
 
 def make_objects(root: Path, contents: Contents) -> None:
@@ -185,7 +163,7 @@ class Pulls:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         while not self.stopped.is_set():
             number = chance.randrange(self.contents.manifests) + 1
-            if number % _UNTAGGED == 0:
+            if number % self.contents.untagged == 0:
                 continue
             where = (number - 1) % self.contents.repositories + 1
             since = time.perf_counter()
@@ -202,38 +180,51 @@ class Pulls:
         return ordered[int(len(ordered) * part)] * 1000
 
 
-def pulling(
-    port: int, contents: Contents, command: Sequence[str] | None
-) -> tuple[Pulls, float, int]:
-    """Pull while the command runs (None: for ten seconds); its seconds, and the most memory of its own
-    that it had (files that it maps are not counted)."""
+class Job:
+    """A run of the server itself, that begins with a phase and is cancelled when that has ended, or after a while."""
+
+    def __init__(self, url: str, phase: str) -> None:
+        self._engine, self._phase = create_engine(url), phase
+        state: dict[str, Any] = {"phase": phase, "last": None, "tally": {}}
+        with self._engine.begin() as connection:
+            payload = {"delete_untagged": True}
+            self._id = queue.enqueue(connection, gc_task.KIND, payload, now=time.time())
+            own = tables.jobs.c.id == self._id
+            connection.execute(sqlalchemy.update(tables.jobs).where(own).values(checkpoint=state))
+
+    def _found(self) -> JobRow:
+        with self._engine.connect() as connection:
+            found = store.find_job(connection, self._id)
+        assert found is not None
+        return found
+
+    def works(self) -> bool:
+        """Whether it waits, or is in its phase."""
+        found = self._found()
+        ended = found.status not in (Status.QUEUED, Status.RUNNING)
+        return not ended and found.checkpoint["phase"] == self._phase
+
+    def cancel(self) -> None:
+        """Returns when it has stopped."""
+        with self._engine.begin() as connection, suppress(JobConflict):
+            store.cancel_job(connection, self._id)
+        while (status := self._found().status) in (Status.QUEUED, Status.RUNNING):
+            time.sleep(0.2)
+        assert status in (Status.CANCELLED, Status.DONE), status
+
+
+def pulling(port: int, contents: Contents, job: Job | None = None) -> Pulls:
+    """Pull for a while, or until the job is not in its phase any more."""
     pulls = Pulls(port, contents)
     with ThreadPoolExecutor(_CLIENTS) as threads:
         work = [threads.submit(pulls.run, seed) for seed in range(_CLIENTS)]
-        since, memory = time.perf_counter(), 0
-        if command is None:
-            time.sleep(10)
-        else:
-            process = subprocess.Popen(command)
-            while process.poll() is None:
-                memory = max(memory, own_memory(process.pid))
-                time.sleep(0.1)
-            assert process.returncode == 0
-        seconds = time.perf_counter() - since
+        end = time.monotonic() + _WATCHED
+        while time.monotonic() < end and (job is None or job.works()):
+            time.sleep(0.2)
         pulls.stopped.set()
         for one in work:
             one.result()
-    return pulls, seconds, memory
-
-
-def own_memory(pid: int) -> int:
-    """Resident bytes that are no file's."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    found = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")]
-    return int(found[0]) * 1024 if found else 0
+    return pulls
 
 
 def wait_for(port: int) -> None:
@@ -248,78 +239,121 @@ def wait_for(port: int) -> None:
             time.sleep(0.1)
 
 
-def prepare(root: Path, url: str, contents: Contents, rate: float) -> tuple[int, Path]:
-    """Make everything below ``root``; the server's port and its configuration."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = root / "config.yml"
-    document = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": f"{root}/data"}},
-        "http": {"addr": f"127.0.0.1:{port}"},
-        "log": {"level": "warn", "accesslog": {"disabled": True}},
-        "longshore": {
-            "database": {"url": url},
-            "jobs": {"enabled": False},
-            "gc": {"rate": rate},
-        },
-    }
-    config.write_text(json.dumps(document))
-    (root / "data").mkdir()
-    command = [_longshore(), "gc", str(config)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    fill(url, contents)
-    make_objects(root / "data", contents)
-    return port, config
+@dataclass(frozen=True)
+class Registry:
+    """What is collected, all below ``root``."""
 
+    root: Path
+    url: str
+    contents: Contents
+    port: int
 
-def measure(port: int, config: Path, url: str, contents: Contents) -> None:
-    """Start the server, and print a table."""
-    server = subprocess.Popen([_longshore(), "serve", str(config)])
-    try:
-        wait_for(port)
-        report(port, contents, [_longshore(), "gc", str(config), "-m"], url)
-    finally:
-        server.terminate()
-        server.wait()
+    def configure(self, rate: float) -> Path:
+        """A configuration in which collection has that rate."""
+        config = self.root / f"{rate:.0f}.yml"
+        document = {
+            "version": 0.1,
+            "storage": {"filesystem": {"rootdirectory": f"{self.root}/data"}},
+            "http": {"addr": f"127.0.0.1:{self.port}"},
+            "log": {"level": "warn", "accesslog": {"disabled": True}},
+            "longshore": {"database": {"url": self.url}, "gc": {"rate": rate}},
+        }
+        config.write_text(json.dumps(document))
+        return config
+
+    def fill(self) -> None:
+        (self.root / "data").mkdir()
+        self.collect()  # makes the tables
+        fill(self.url, self.contents)
+        make_objects(self.root / "data", self.contents)
+
+    def collect(self) -> tuple[float, int]:
+        """The seconds of a run as fast as it can, and the most memory of its own that it had."""
+        since, memory = time.perf_counter(), 0
+        words = [_longshore(), "gc", str(self.configure(0)), "-m"]
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        while process.poll() is None:
+            memory = max(memory, own_memory(process.pid))
+            time.sleep(0.1)
+        assert process.returncode == 0
+        return time.perf_counter() - since, memory
+
+    def watch(self, phases: Sequence[str], rate: float) -> None:
+        """Pull from a server during a piece of each phase, and print what was noticed of it."""
+        server = subprocess.Popen([_longshore(), "serve", str(self.configure(rate))])
+        try:
+            wait_for(self.port)
+            pulling(self.port, self.contents)  # so that it has read what it remembers
+            before = pulling(self.port, self.contents)
+            for phase in phases:
+                job = Job(self.url, phase)
+                during = pulling(self.port, self.contents, job)
+                job.cancel()
+                after = pulling(self.port, self.contents)
+                idle = (before.quantile(0.99) + after.quantile(0.99)) / 2
+                slow = during.quantile(0.99)
+                print(
+                    f"| {phase} | {len(during.took)} | {before.quantile(0.5):.1f} ms | {idle:.1f} ms | "
+                    f"{during.quantile(0.5):.1f} ms | {slow:.1f} ms | {slow / idle:.1f} |",
+                    flush=True,
+                )
+                before = after
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def _longshore() -> str:
     return str(Path(sys.executable).with_name("longshore"))
 
 
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def report(registry: Registry, rate: float) -> None:
+    """Measure everything, and print it."""
+    runs: list[str] = []
+
+    def run(name: str) -> None:
+        seconds, memory = registry.collect()
+        runs.append(f"| {name} | {seconds:.0f} | {memory / 1e6:.0f} MB |")
+
+    print("| phase | GETs | p50, idle | p99, idle | p50 | p99 | times |")
+    print("| --- | --: | --: | --: | --: | --: | --: |", flush=True)
+    registry.watch(("mark manifests", "mark links", "mark blobs", "mark storage"), rate)
+    run("marks")
+    age(registry.url)
+    registry.watch(("sweep manifests", "sweep links", "sweep blobs"), rate)
+    run("sweeps")
+    run("finds nothing")
+    print("\n| run, as fast as it can | seconds | memory |\n| --- | --: | --: |")
+    print("\n".join(runs))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fill, mark, sweep, print a table."""
+    """Fill, mark, sweep, print tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--manifests", type=int, default=100_000)
     parser.add_argument("--repositories", type=int, default=1000)
+    parser.add_argument("--untagged", type=int, default=5, help="one of so many has no tag")
     parser.add_argument("--database", help="URL of an empty PostgreSQL; default: SQLite")
     parser.add_argument("--directory", type=Path, default=Path("/dev/shm"))
-    parser.add_argument("--rate", type=float, default=0.0, help="longshore.gc.rate")
+    parser.add_argument(
+        "--rate", type=float, default=1000.0, help="longshore.gc.rate of the server"
+    )
     options = parser.parse_args(arguments)
-    contents = Contents(options.manifests, options.repositories)
+    contents = Contents(options.manifests, options.repositories, options.untagged)
     with tempfile.TemporaryDirectory(prefix="collection-", dir=options.directory) as name:
         url = options.database or f"sqlite:///{name}/longshore.db"
+        registry = Registry(Path(name), url, contents, _free_port())
         print(f"making {contents.manifests} manifests", file=sys.stderr, flush=True)
-        port, config = prepare(Path(name), url, contents, options.rate)
-        measure(port, config, url, contents)
+        registry.fill()
+        report(registry, options.rate)
     return 0
-
-
-def report(port: int, contents: Contents, command: Sequence[str], url: str) -> None:
-    """Measure each phase, and print it."""
-    print("| phase | seconds | memory | GETs/s | GET p50 | GET p99 |")
-    print("| --- | --: | --: | --: | --: | --: |")
-    for phase in ("idle", "mark", "sweep", "nothing left"):
-        if phase == "sweep":
-            age(url)
-        pulls, seconds, memory = pulling(port, contents, None if phase == "idle" else command)
-        print(
-            f"| {phase} | {seconds:.1f} | {memory / 1e6:.0f} MB | {len(pulls.took) / seconds:.0f} | "
-            f"{pulls.quantile(0.5):.1f} ms | {pulls.quantile(0.99):.1f} ms |",
-            flush=True,
-        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.collection import Row
+from benchmarks.filling import Row
 from longshore.access.passwords import hash_argon2
 
 PASSWORD: Final = "Secret12"

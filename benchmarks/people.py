@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import wrk
-from benchmarks.collection import analyze, fill, wait_for
+from benchmarks.collection import wait_for
 from benchmarks.crowd import ADMINISTRATOR, BUSY, MANIFEST, MEMBER, PASSWORD, Crowd
+from benchmarks.filling import analyze, fill
 from benchmarks.processes import cpu_seconds
 
 _ROUNDS: Final = 15

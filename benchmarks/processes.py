@@ -47,6 +47,16 @@ def peak_memory(pid: int) -> int:
     return max(peaks)
 
 
+def own_memory(pid: int) -> int:
+    """Resident bytes of a process that are no file's; 0 when it is gone."""
+    try:
+        status = (_PROC / str(pid) / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")]
+    return int(found[0]) << 10 if found else 0
+
+
 def _stat(pid: int) -> list[str] | None:
     """Fields of /proc/PID/stat from the third on, or None when the process is gone."""
     try:
