@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
+from longshore import migrations
 from longshore.db.database import Database
 from longshore.oci.errors import StorageFull, Unavailable
 
@@ -98,6 +99,7 @@ async def test_concurrent_writers_of_one_key_have_one_winner(database):
 async def test_the_generation_moves_with_every_commit_of_anybody(tmp_path):
     url = f"sqlite:///{tmp_path}/test.db"
     mine, other = await opened(url), await opened(url)
+    await anyio.to_thread.run_sync(migrations.upgrade, mine)
     await mine.write(create)
 
     seen = [await mine.generation()]
